@@ -1,0 +1,78 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of rules for every target: Swift 6 concurrency, explicit existentials, imports that stay
+/// internal and visible per file, unsafe code marked where it stands, no warning left behind.
+let rules: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: rules)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: rules)
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "vitconv",
+  products: [
+    .library(name: "VitConv", targets: ["Pipeline"]),
+    .executable(name: "vitconv", targets: ["vitconv"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // C: system calls that Swift's Glibc module leaves out.
+    .target(name: "CSystem"),
+    // C: the code protoc-c makes from schemas/onnx.proto, oneDNN, and libzip behind thin shims.
+    .target(name: "CONNX", linkerSettings: [.linkedLibrary("protobuf-c")]),
+    .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("dl")]),
+    .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    // Codes, severities, places in a model, the one error type.
+    library("Diagnostics", []),
+    // Mapped files, bounded cursors, read limits, whole-or-nothing output.
+    library("Bytes", ["Diagnostics", "CSystem"]),
+    // Element types, shapes with symbolic dimensions, tensors and their storage.
+    library("Tensors", ["Bytes"]),
+    // Typed ids, arenas, the graph, its operators, patches, the structural verifier.
+    library("GraphIR", ["Tensors"]),
+    // The text form: print and parse.
+    library("GraphText", ["GraphIR"]),
+    // ONNX bytes to Graph and back.
+    library("FormatONNX", ["GraphIR", "CONNX"]),
+    // NumPy archives of arrays.
+    library("FormatNPZ", ["Tensors", "CZip"]),
+    // Numerics on buffers; knows no graph.
+    library("Kernels", ["Tensors", "COneDNN"]),
+    // What each Op means: shape rule, cost, kernel.
+    library("Operators", ["GraphIR", "Kernels"]),
+    // Graph to TypedGraph.
+    library("Inference", ["Operators"]),
+    // Exporters' dialects to one dialect, on a snapshot.
+    library("Canonicalization", ["Inference"]),
+    // Finds attention blocks in a canonical graph.
+    library("Recognition", ["Inference"]),
+    // Plans and runs a TypedGraph.
+    library("Execution", ["Inference"]),
+    // The rewrite contract and catalogue.
+    library("Rewriting", ["Recognition"]),
+    // Compares two models and proves a rewrite's contract by running it.
+    library("Validation", ["Rewriting", "Execution"]),
+    // Text and JSON from results.
+    library("Reporting", ["Validation"]),
+    // Joins the stages into inspect, convert, validate, run, bench.
+    library("Pipeline", ["FormatONNX", "FormatNPZ", "Canonicalization", "Reporting", "GraphText"]),
+    // Arguments and exit codes only.
+    .executableTarget(name: "vitconv", dependencies: ["Pipeline", argumentParser], swiftSettings: rules),
+  ]
+)

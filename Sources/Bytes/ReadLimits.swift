@@ -1,0 +1,16 @@
+/// What a reader accepts before it gives up; chosen far above real checkpoints and far below what hurts.
+public struct ReadLimits: Sendable {
+  /// Nesting of messages (subgraphs in subgraphs, types in types).
+  public var depth = 64
+  /// Messages of one file.
+  public var messages = 20_000_000
+  /// Bytes of structure (all but tensor payloads) of one file.
+  public var structureBytes = 512 << 20
+  /// Rank of a tensor.
+  public var rank = 64
+  /// Bytes read from a pipe.
+  public var pipeBytes = 4 << 30
+
+  public init() {}
+  public static let standard = ReadLimits()
+}

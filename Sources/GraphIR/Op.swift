@@ -1,0 +1,38 @@
+public import Tensors
+
+/// What a node does: a closed set of families, each with its own file and payloads. Meanings are those of the newest
+/// ONNX version; readers bring older versions to it (an attribute that became an input becomes a constant input).
+///
+/// A new case fails to compile at every `switch` that must know it; that error is the checklist.
+public enum Op: Hashable, Sendable {
+  /// Element by element on one tensor.
+  case unary(UnaryOp)
+  /// Element by element on two broadcast tensors.
+  case binary(BinaryOp)
+  /// Where (ONNX 16): condition, a, b.
+  case select
+  /// Cast (ONNX 24).
+  case cast(to: ElementType)
+  case matrix(MatrixOp)
+  case convolution(ConvolutionOp)
+  case pooling(PoolingOp)
+  case normalization(NormalizationOp)
+  case softmax(SoftmaxOp)
+  case reduction(ReductionOp)
+  case layout(LayoutOp)
+  case indexing(IndexingOp)
+  case generator(GeneratorOp)
+  case attention(AttentionOp)
+  /// Kept verbatim: an operator vitconv does not know, or one that carries subgraphs.
+  case foreign(ForeignOp)
+}
+
+/// An operator without a meaning in the IR. Its attributes stay with the format's record of the node.
+public struct ForeignOp: Hashable, Sendable {
+  public var domain: String
+  public var name: String
+  public init(domain: String, name: String) {
+    self.domain = domain
+    self.name = name
+  }
+}

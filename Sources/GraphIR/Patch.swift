@@ -1,0 +1,157 @@
+public import Diagnostics
+public import Tensors
+
+/// The only way to edit a graph: new constants and nodes, and values that take the place of others.
+///
+/// A patch is a value; nothing happens to the graph until `commit`, which puts the nodes in order, sweeps what nobody
+/// reads any more, and verifies the laws. New nodes may read any value of the graph and of the patch.
+public struct Patch: Sendable {
+  public let base: Graph
+  private var graph: Graph
+  private var added: [NodeID] = []
+  private var replacements: [ValueID: ValueID] = [:]
+  private var taken: Set<String>
+
+  public init(_ graph: Graph) {
+    base = graph
+    self.graph = graph
+    taken = Set(graph.values.handles.map { graph.values[$0].name })
+  }
+
+  public var isEmpty: Bool { added.isEmpty && replacements.isEmpty }
+  /// Values replaced and what takes their place.
+  public var replaced: [(old: ValueID, new: ValueID)] { replacements.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 } }
+
+  /// A name that no value has, starting with `stem`.
+  private mutating func freshName(_ stem: String) -> String {
+    var name = stem
+    var count = 1
+    while !taken.insert(name).inserted {
+      name = "\(stem)_\(count)"
+      count += 1
+    }
+    return name
+  }
+
+  /// Adds a graph input.
+  public mutating func addInput(_ name: String, _ type: TensorType) throws(Failure) -> ValueID {
+    guard taken.insert(name).inserted else { throw Failure(.duplicateName, "the graph already has a value '\(name)'", at: .element(name)) }
+    let id = graph.values.append(Value(name: name, definition: .input(graph.inputs.count), declaredType: type))
+    graph.inputs.append(id)
+    return id
+  }
+
+  public mutating func addOutput(_ value: ValueID) { graph.outputs.append(value) }
+
+  public mutating func addConstant(_ stem: String, _ tensor: Tensor) -> ValueID {
+    graph.values.append(Value(name: freshName(stem), definition: .constant(tensor), declaredType: tensor.type))
+  }
+
+  /// Adds a node with `results` results; gives them.
+  public mutating func addNode(_ op: Op, _ inputs: [ValueID?], results: Int = 1, name stem: String, origins: OriginSet = []) -> [ValueID] {
+    let id = NodeID(raw: UInt32(graph.nodes.count))
+    var outputs: [ValueID] = []
+    for index in 0..<results {
+      outputs.append(graph.values.append(Value(name: freshName(results == 1 ? stem : "\(stem).\(index)"), definition: .node(id, result: index))))
+    }
+    _ = graph.nodes.append(Node(op, inputs, outputs: outputs, name: outputs.first.map { graph.values[$0].name } ?? stem, origins: origins))
+    added.append(id)
+    return outputs
+  }
+
+  /// Adds a node with one result.
+  public mutating func add(_ op: Op, _ inputs: [ValueID?], name: String, origins: OriginSet = []) -> ValueID {
+    addNode(op, inputs, results: 1, name: name, origins: origins)[0]
+  }
+
+  /// Lets every reader of `old` that was in the graph before the patch (and the outputs) read `new` instead.
+  /// Nodes added by this patch keep reading what they were given, so a new node may wrap the value it replaces.
+  public mutating func replace(_ old: ValueID, with new: ValueID) { replacements[old] = new }
+
+  /// The edited graph.
+  public func commit() throws(Failure) -> Graph {
+    var result = graph
+    let fresh = Set(added)
+    func resolved(_ value: ValueID) throws(Failure) -> ValueID {
+      var value = value
+      var steps = 0
+      while let next = replacements[value] {
+        value = next
+        steps += 1
+        if steps > replacements.count { throw Failure(.cyclicGraph, "values replace each other in a circle", at: .element(graph.values[value].name)) }
+      }
+      return value
+    }
+    if !replacements.isEmpty {
+      for id in result.order {
+        for index in result.nodes[id].inputs.indices {
+          if let value = result.nodes[id].inputs[index], replacements[value] != nil { result.nodes[id].inputs[index] = try resolved(value) }
+        }
+        for value in result.nodes[id].captures where replacements[value] != nil {
+          throw Failure(.notExpressible, "'\(graph.values[value].name)' is read inside a subgraph and cannot be replaced", at: .element(result.nodes[id].name))
+        }
+      }
+      // An output keeps its public name: the new value takes it over from the old one.
+      for index in result.outputs.indices {
+        let old = result.outputs[index]
+        let new = try resolved(old)
+        guard new != old else { continue }
+        result.outputs[index] = new
+        let name = result.values[old].name
+        result.values[old].name = result.values[new].name + ".replaced"
+        result.values[new].name = name
+      }
+    }
+    let live = Patch.liveNodes(of: result)
+    result.order = try Patch.sorted(result.order.filter { live[$0] } + added.filter { live[$0] && fresh.contains($0) }, in: result)
+    try StructuralVerifier.verify(result)
+    return result
+  }
+
+  /// Nodes that an output depends on.
+  private static func liveNodes(of graph: Graph) -> HandleMap<NodeTag, Bool> {
+    var live = HandleMap<NodeTag, Bool>(count: graph.nodes.count, initial: false)
+    var stack = graph.outputs.compactMap { graph.producer(of: $0) }
+    while let id = stack.popLast() {
+      if live[id] { continue }
+      live[id] = true
+      for value in graph.nodes[id].reads {
+        if let producer = graph.producer(of: value), !live[producer] { stack.append(producer) }
+      }
+    }
+    return live
+  }
+
+  /// A topological order that keeps the given one where it can: depth first from each node in turn.
+  private static func sorted(_ nodes: [NodeID], in graph: Graph) throws(Failure) -> [NodeID] {
+    enum Mark { case new, open, done }
+    var marks = HandleMap<NodeTag, Mark>(count: graph.nodes.count, initial: .new)
+    var order: [NodeID] = []
+    order.reserveCapacity(nodes.count)
+    for root in nodes where marks[root] == .new {
+      var stack: [(node: NodeID, reads: [ValueID], next: Int)] = [(root, graph.nodes[root].reads, 0)]
+      marks[root] = .open
+      while var top = stack.popLast() {
+        var descended = false
+        while top.next < top.reads.count {
+          let value = top.reads[top.next]
+          top.next += 1
+          guard let producer = graph.producer(of: value) else { continue }
+          if marks[producer] == .open { throw Failure(.cyclicGraph, "an edit made a cycle", at: .element(graph.nodes[producer].name)) }
+          if marks[producer] == .new {
+            marks[producer] = .open
+            stack.append(top)
+            stack.append((producer, graph.nodes[producer].reads, 0))
+            descended = true
+            break
+          }
+        }
+        if !descended {
+          marks[top.node] = .done
+          order.append(top.node)
+        }
+      }
+    }
+    return order
+  }
+}
