@@ -74,5 +74,24 @@ let package = Package(
     library("Pipeline", ["FormatONNX", "FormatNPZ", "Canonicalization", "Reporting", "GraphText"]),
     // Arguments and exit codes only.
     .executableTarget(name: "vitconv", dependencies: ["Pipeline", argumentParser], swiftSettings: rules),
+    // Where fixtures lie, and what several test targets share.
+    library("TestSupport", ["GraphText", "FormatNPZ"]),
+    tests("DiagnosticsTests", ["Diagnostics"]),
+    tests("TensorsTests", ["Tensors"]),
+    tests("GraphIRTests", ["GraphIR"]),
+    tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
+    tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
+    tests("KernelsTests", ["Kernels"]),
+    tests("OperatorsTests", ["Operators", "Inference", "FormatNPZ", "FormatONNX", "TestSupport"]),
+    tests("RecognitionTests", ["Recognition", "Canonicalization", "FormatONNX", "TestSupport"]),
+    tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
+    tests("RewritingTests", ["Rewriting", "FormatNPZ", "TestSupport"]),
+    tests("ValidationTests", ["Validation", "TestSupport"]),
+    tests("ReportingTests", ["Reporting", "TestSupport"]),
+    tests("FileTests", ["Pipeline", "TestSupport"]),
+    tests("ContractTests", ["Pipeline", "TestSupport"]),
+    tests("RobustnessTests", ["Pipeline", "TestSupport"]),
+    tests("ArchitectureTests", ["Diagnostics", "TestSupport"]),
+    tests("EndToEndTests", ["Pipeline", "TestSupport"]),
   ]
 )
