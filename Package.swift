@@ -38,6 +38,7 @@ let package = Package(
     .target(name: "CONNX", linkerSettings: [.linkedLibrary("protobuf-c")]),
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("dl")]),
     .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    .systemLibrary(name: "CImage", pkgConfig: "libpng", providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
     // Codes, severities, places in a model, the one error type.
     library("Diagnostics", []),
     // Mapped files, bounded cursors, read limits, whole-or-nothing output.
@@ -52,6 +53,8 @@ let package = Package(
     library("FormatONNX", ["GraphIR", "CONNX"]),
     // NumPy archives of arrays.
     library("FormatNPZ", ["Tensors", "CZip"]),
+    // Folders of PNG and JPEG images as samples.
+    library("FormatImage", ["Tensors", "CImage"]),
     // Numerics on buffers; knows no graph.
     library("Kernels", ["Tensors", "COneDNN"]),
     // What each Op means: shape rule, cost, kernel.
@@ -71,7 +74,7 @@ let package = Package(
     // Text and JSON from results.
     library("Reporting", ["Validation"]),
     // Joins the stages into inspect, convert, validate, run, bench.
-    library("Pipeline", ["FormatONNX", "FormatNPZ", "Canonicalization", "Reporting", "GraphText"]),
+    library("Pipeline", ["FormatONNX", "FormatNPZ", "FormatImage", "Canonicalization", "Reporting", "GraphText"]),
     // Arguments and exit codes only.
     .executableTarget(name: "vitconv", dependencies: ["Pipeline", argumentParser], swiftSettings: rules),
     // Where fixtures lie, and what several test targets share.
@@ -81,6 +84,7 @@ let package = Package(
     tests("GraphIRTests", ["GraphIR"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
+    tests("FormatImageTests", ["FormatImage"]),
     tests("KernelsTests", ["Kernels"]),
     tests("OperatorsTests", ["Operators", "Inference", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("RecognitionTests", ["Recognition", "Canonicalization", "FormatONNX", "TestSupport"]),
