@@ -1,5 +1,4 @@
 public import Diagnostics
-public import Recognition
 
 /// The weights of one attention block in float64, laid out for products of rows with rows.
 public struct BlockWeights: Sendable {
