@@ -35,6 +35,14 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
   /// The number, when there is nothing symbolic in it.
   public var value: Int? { if case .known(let value) = form { value } else { nil } }
 
+  /// The terms of the sum, constant term first: for printing and for reading back. Opaque factors go by their names.
+  package var polynomial: [(coefficient: Int, symbols: [String])] {
+    switch form {
+    case .known(let value): [(value, [])]
+    case .polynomial(let terms): terms.map { ($0.coefficient, $0.monomial.map(\.name)) }
+    }
+  }
+
   /// The name, when this is one symbol and nothing else.
   public var symbol: String? {
     guard case .polynomial(let terms) = form, terms.count == 1, terms[0].coefficient == 1, terms[0].monomial.count == 1,
