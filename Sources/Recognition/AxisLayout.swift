@@ -1,4 +1,6 @@
 internal import GraphIR
+internal import Inference
+internal import Operators
 internal import Tensors
 
 /// What an axis of a rearranged tensor runs over.
@@ -130,7 +132,7 @@ struct AxisLayout: Hashable {
 /// Reshape, transpose and their kin as the layout sees them.
 enum Rearrangement {
   /// The layout behind `node`, whose first operand has `layout`; nil when the node is no rearrangement or cuts through factors.
-  static func apply(_ node: Node, to layout: AxisLayout, in typed: some Types) -> AxisLayout? {
+  static func apply(_ node: Node, to layout: AxisLayout, in typed: TypedGraph) -> AxisLayout? {
     guard case .layout(let op) = node.op, let input = node.input(0), let output = node.output(0), let from = typed.shape(of: input), let to = typed.shape(of: output),
       from.rank == layout.axes.count
     else { return nil }
@@ -142,7 +144,7 @@ enum Rearrangement {
     case .transpose(let permutation):
       return layout.transposed(permutation.isEmpty ? Array((0..<from.rank).reversed()) : permutation)
     case .slice:
-      guard let starts = integers(node.input(1), typed), starts.count == to.rank || integers(node.input(3), typed) != nil || starts.count <= to.rank else { return nil }
+      guard let starts = integers(node.input(1), typed), starts.count <= to.rank else { return nil }
       let axes = integers(node.input(3), typed) ?? Array(0..<starts.count)
       let steps = integers(node.input(4), typed) ?? Array(repeating: 1, count: starts.count)
       guard axes.count == starts.count, steps.count == starts.count else { return nil }
@@ -171,11 +173,5 @@ enum Rearrangement {
     }
   }
 
-  private static func integers(_ value: ValueID?, _ typed: some Types) -> [Int]? { value.flatMap { typed.integers($0) } }
-}
-
-/// What layouts need to know of values.
-protocol Types {
-  func shape(of value: ValueID) -> Shape?
-  func integers(_ value: ValueID) -> [Int]?
+  private static func integers(_ value: ValueID?, _ typed: TypedGraph) -> [Int]? { value.flatMap { typed.known($0)?.integers } }
 }
