@@ -26,7 +26,7 @@ public enum FCViTCost {
 
     // Contexts come first: keys they project serve the prefix too.
     if count > 1, !isExact {
-      total += resampling((grid.height, grid.width), (setting.contexts.height, setting.contexts.width), channels)
+      if setting.static == .off { total += resampling((grid.height, grid.width), (setting.contexts.height, setting.contexts.width), channels) }
       total += resampling((setting.contexts.height, setting.contexts.width), (grid.height, grid.width), merged)
     }
     if setting.static == .on {

@@ -1,6 +1,9 @@
 public import Diagnostics
 public import GraphIR
+internal import Inference
+internal import Operators
 internal import Recognition
+internal import Tensors
 
 /// One block's strength.
 public struct FittedOAMixer: FittedRewrite {
