@@ -37,6 +37,8 @@ let package = Package(
     // C: the code protoc-c makes from schemas/onnx.proto, oneDNN, and libzip behind thin shims.
     .target(name: "CONNX", linkerSettings: [.linkedLibrary("protobuf-c")]),
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("dl")]),
+    // C: row loops compiled for each vector unit and chosen when the program starts.
+    .target(name: "CVector"),
     .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     // Codes, severities, places in a model, the one error type.
     library("Diagnostics", []),
@@ -53,7 +55,7 @@ let package = Package(
     // NumPy archives of arrays.
     library("FormatNPZ", ["Tensors", "CZip"]),
     // Numerics on buffers; knows no graph.
-    library("Kernels", ["Tensors", "COneDNN"]),
+    library("Kernels", ["Tensors", "COneDNN", "CVector"]),
     // What each Op means: shape rule, cost, kernel.
     library("Operators", ["GraphIR", "Kernels"]),
     // Graph to TypedGraph.
@@ -81,7 +83,7 @@ let package = Package(
     tests("GraphIRTests", ["GraphIR"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
-    tests("KernelsTests", ["Kernels"]),
+    tests("KernelsTests", ["Kernels", "CVector"]),
     tests("OperatorsTests", ["Operators", "Inference", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("RecognitionTests", ["Recognition", "Canonicalization", "FormatONNX", "TestSupport"]),
     tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
