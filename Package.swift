@@ -40,6 +40,7 @@ let package = Package(
     // C: row loops compiled for each vector unit and chosen when the program starts.
     .target(name: "CVector"),
     .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    .systemLibrary(name: "CImage", pkgConfig: "libpng", providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
     // Codes, severities, places in a model, the one error type.
     library("Diagnostics", []),
     // Mapped files, bounded cursors, read limits, whole-or-nothing output.
@@ -54,6 +55,8 @@ let package = Package(
     library("FormatONNX", ["GraphIR", "CONNX"]),
     // NumPy archives of arrays.
     library("FormatNPZ", ["Tensors", "CZip"]),
+    // Folders of PNG and JPEG images as samples.
+    library("FormatImage", ["Tensors", "CImage"]),
     // Numerics on buffers; knows no graph.
     library("Kernels", ["Tensors", "COneDNN", "CVector"]),
     // What each Op means: shape rule, cost, kernel.
@@ -73,7 +76,7 @@ let package = Package(
     // Text and JSON from results.
     library("Reporting", ["Validation"]),
     // Joins the stages into inspect, convert, validate, run, bench.
-    library("Pipeline", ["FormatONNX", "FormatNPZ", "Canonicalization", "Reporting", "GraphText"]),
+    library("Pipeline", ["FormatONNX", "FormatNPZ", "FormatImage", "Canonicalization", "Reporting", "GraphText"]),
     // Arguments and exit codes only.
     .executableTarget(name: "vitconv", dependencies: ["Pipeline", argumentParser], swiftSettings: rules),
     // Where fixtures lie, and what several test targets share.
@@ -84,10 +87,11 @@ let package = Package(
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
     tests("KernelsTests", ["Kernels", "CVector"]),
+    tests("FormatImageTests", ["FormatImage"]),
     tests("OperatorsTests", ["Operators", "Inference", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("RecognitionTests", ["Recognition", "Canonicalization", "FormatONNX", "TestSupport"]),
     tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
-    tests("RewritingTests", ["Rewriting", "FormatNPZ", "TestSupport"]),
+    tests("RewritingTests", ["Rewriting", "Canonicalization", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("ValidationTests", ["Validation", "TestSupport"]),
     tests("ReportingTests", ["Reporting", "TestSupport"]),
     tests("FileTests", ["Pipeline", "TestSupport"]),

@@ -8,6 +8,7 @@ extension DiagnosticCode {
   public static let externalPathRefused = DiagnosticCode(1005, "external data outside the model's folder", help: "External data must lie below the folder of the model, without '..', absolute paths or links that lead out.")
   public static let externalDataRange = DiagnosticCode(1006, "external data range is wrong", help: "Offset and length must lie inside the external file.")
   public static let archiveUnreadable = DiagnosticCode(1007, "array archive cannot be read", help: "The .npz is damaged, or holds an array that is not a plain numeric one.")
+  public static let imageUnreadable = DiagnosticCode(1008, "image cannot be read", help: "The file is no PNG or JPEG, or is damaged.")
 
   // 2: format
   public static let malformed = DiagnosticCode(2001, "file is malformed", help: "The bytes do not follow the format's encoding.")
@@ -59,7 +60,7 @@ extension DiagnosticCode {
   public static let internalError = DiagnosticCode(9001, "internal error", help: "A bug in vitconv; please report it with the file that shows it.")
 
   public static let all: [DiagnosticCode] = [
-    fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable,
+    fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
     malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
     nonFiniteWeight, nearMiss,

@@ -11,6 +11,8 @@ public enum Op: Hashable, Sendable {
   case binary(BinaryOp)
   /// Where (ONNX 16): condition, a, b.
   case select
+  /// Clip (ONNX 13): x, min?, max?; the bounds are scalars.
+  case clip
   /// Cast (ONNX 24).
   case cast(to: ElementType)
   case matrix(MatrixOp)

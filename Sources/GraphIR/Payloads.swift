@@ -139,7 +139,7 @@ public enum PadMode: Hashable, Sendable { case constant, reflect, edge, wrap }
 public enum LayoutOp: Hashable, Sendable {
   /// Reshape (ONNX 25): data, shape.
   case reshape(allowZero: Bool)
-  /// Transpose (ONNX 25).
+  /// Transpose (ONNX 25); an empty permutation reverses the axes.
   case transpose([Int])
   /// Squeeze (ONNX 25): data, axes?.
   case squeeze

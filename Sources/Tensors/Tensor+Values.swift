@@ -8,7 +8,8 @@ extension Tensor {
     case .float16: elements(as: Float16.self).map(Double.init)
     case .bfloat16: elements(as: UInt16.self).map { Double(Float(bitPattern: UInt32($0) << 16)) }
     case .int64: elements(as: Int64.self).map(Double.init)
-    case .uint64: elements(as: UInt64.self).map(Double.init)
+    // Spelled out: `Double.init` would mean `init(bitPattern:)` here.
+    case .uint64: elements(as: UInt64.self).map { Double($0) }
     case .int32: elements(as: Int32.self).map(Double.init)
     case .uint32: elements(as: UInt32.self).map(Double.init)
     case .int16: elements(as: Int16.self).map(Double.init)

@@ -1,0 +1,117 @@
+public import Diagnostics
+public import FormatImage
+internal import FormatNPZ
+public import GraphIR
+public import Tensors
+
+/// Calibration or evaluation data: arrays named after the graph's inputs, samples along the first axis, with labels and
+/// object masks where the file has them.
+public struct SampleSet: Sendable {
+  public var inputs: [String: Tensor]
+  /// Class of each sample.
+  public var labels: [Int]?
+  /// Object masks on the pixel or patch grid.
+  public var masks: Tensor?
+  public var count: Int
+
+  /// Reads an `.npz`, or a folder of images (sub-folders are classes), for a graph with these inputs.
+  ///
+  /// - Throws: `badRunInput` when an input has no array or an array no input (`labels` and `masks` aside) or counts
+  ///   differ; `nonFiniteSample` when an input array holds NaN or infinity.
+  public static func read(_ path: String, for graph: Graph, scaling: PixelScaling = PixelScaling()) throws(Failure) -> SampleSet {
+    if ImageFolder.isFolder(path) { return try readImages(path, for: graph, scaling: scaling) }
+    let archive = try ArrayArchive.read(path: path)
+    var inputs: [String: Tensor] = [:]
+    var labels: [Int]?
+    var masks: Tensor?
+    let names = graph.inputs.map { graph[$0].name }
+    for (name, tensor) in archive.entries {
+      if names.contains(name) {
+        inputs[name] = tensor
+      } else if name == "labels" {
+        guard tensor.dims.count == 1, let values = tensor.integers() else {
+          throw Failure(.badRunInput, "'labels' must be one integer per sample, not \(tensor.type)", at: .init(file: path, element: name))
+        }
+        labels = values
+      } else if name == "masks" {
+        masks = tensor
+      } else {
+        throw Failure(
+          .badRunInput, "the array '\(name)' is no input of the model", at: .init(file: path, element: name),
+          advice: "the model's inputs are \(names.joined(separator: ", "))")
+      }
+    }
+    guard let missing = names.first(where: { inputs[$0] == nil }) else { return try SampleSet(path: path, inputs: inputs, labels: labels, masks: masks) }
+    throw Failure(
+      .badRunInput, "there is no array for the input '\(missing)'", at: .init(file: path),
+      advice: "the file holds \(archive.names.joined(separator: ", "))")
+  }
+
+  /// Images resized to the one input's height and width, which must be declared.
+  private static func readImages(_ path: String, for graph: Graph, scaling: PixelScaling) throws(Failure) -> SampleSet {
+    let place = ModelLocation(file: path)
+    guard graph.inputs.count == 1, let type = graph[graph.inputs[0]].declaredType, type.element == .float32, let shape = type.shape, shape.rank == 4 else {
+      throw Failure(.badRunInput, "a folder of images needs a model with one float32 input of rank 4", at: place, advice: "give an .npz instead")
+    }
+    let order: ChannelOrder = shape[1].value == 3 ? .channelsFirst : .channelsLast
+    let (height, width, channels) = order == .channelsFirst ? (shape[2], shape[3], shape[1]) : (shape[1], shape[2], shape[3])
+    guard channels.value == 3, let height = height.value, let width = width.value else {
+      throw Failure(.badRunInput, "the input \(type) does not tell three channels, a height and a width", at: place, advice: "fix them with --shape")
+    }
+    let folder = try ImageFolder(path)
+    let tensor = try folder.tensor(height: height, width: width, order: order, scaling: scaling)
+    return try SampleSet(path: path, inputs: [graph[graph.inputs[0]].name: tensor], labels: folder.labels, masks: nil)
+  }
+
+  private init(path: String, inputs: [String: Tensor], labels: [Int]?, masks: Tensor?) throws(Failure) {
+    var count: Int?
+    for (name, tensor) in inputs.sorted(by: { $0.key < $1.key }) {
+      guard let rows = tensor.dims.first, rows > 0 else { throw Failure(.badRunInput, "'\(name)' holds no samples", at: .init(file: path, element: name)) }
+      guard count == nil || count == rows else { throw Failure(.badRunInput, "'\(name)' holds \(rows) samples, others \(count ?? 0)", at: .init(file: path, element: name)) }
+      count = rows
+      if tensor.elementType == .float32, !tensor.elements(as: Float.self).allSatisfy(\.isFinite) {
+        throw Failure(.nonFiniteSample, "'\(name)' holds NaN or infinity", at: .init(file: path, element: name))
+      }
+    }
+    guard let count else { throw Failure(.badRunInput, "the model has no inputs to give samples to", at: .init(file: path)) }
+    if let labels, labels.count != count { throw Failure(.badRunInput, "\(labels.count) labels for \(count) samples", at: .init(file: path, element: "labels")) }
+    if let masks, masks.dims.first != count { throw Failure(.badRunInput, "masks are \(masks.type) for \(count) samples", at: .init(file: path, element: "masks")) }
+    self.inputs = inputs
+    self.labels = labels
+    self.masks = masks
+    self.count = count
+  }
+
+  private init(inputs: [String: Tensor], labels: [Int]?, masks: Tensor?, count: Int) {
+    self.inputs = inputs
+    self.labels = labels
+    self.masks = masks
+    self.count = count
+  }
+
+  /// The samples at `indices`.
+  public func selecting(_ indices: [Int]) throws(Failure) -> SampleSet {
+    var picked: [String: Tensor] = [:]
+    for (name, tensor) in inputs { picked[name] = try tensor.rows(indices) }
+    return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.rows(indices), count: indices.count)
+  }
+
+  /// Splits by a seeded shuffle: what a rewrite is fitted on, and what every reported number is measured on.
+  public func split(calibration: Int, seed: UInt64) throws(Failure) -> (calibration: SampleSet, heldOut: SampleSet) {
+    var random = SplitMix64(state: seed)
+    let shuffled = Array(0..<count).shuffled(using: &random)
+    return (try selecting(shuffled.prefix(calibration).sorted()), try selecting(shuffled.dropFirst(calibration).sorted()))
+  }
+}
+
+/// Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014); small, seeded, the same everywhere.
+struct SplitMix64: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
