@@ -33,6 +33,8 @@ public enum AtomicOutput {
     let temporary = "\(path).\(getpid()).tmp"
     let file = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard file >= 0 else { throw Failure(.outputUnwritable, "cannot create the file: \(systemErrorText())", at: place) }
+    unsafe vc_set_temporary_file(temporary)
+    defer { vc_set_temporary_file(nil) }
     do throws(Failure) {
       for segment in segments { try write(segment, to: file, place: place) }
       guard close(file) == 0 else { throw Failure(.outputUnwritable, "cannot write: \(systemErrorText())", at: place) }
