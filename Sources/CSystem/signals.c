@@ -57,6 +57,8 @@ void vc_install_signal_handlers(void) {
     stack_t stack = {.ss_sp = memory, .ss_size = size};
     sigaltstack(&stack, NULL);
   }
+  // A write beyond the limit on file sizes shall fail like one on a full disk.
+  signal(SIGXFSZ, SIG_IGN);
   struct sigaction action = {.sa_handler = end_by_signal, .sa_flags = SA_ONSTACK | SA_RESETHAND};
   sigemptyset(&action.sa_mask);
   const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGBUS, SIGSEGV, SIGILL, SIGTRAP, SIGFPE, SIGABRT};
