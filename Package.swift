@@ -98,6 +98,6 @@ let package = Package(
     tests("ContractTests", ["Pipeline", "TestSupport"]),
     tests("RobustnessTests", ["Pipeline", "TestSupport"]),
     tests("ArchitectureTests", ["Diagnostics", "TestSupport"]),
-    tests("EndToEndTests", ["Pipeline", "TestSupport"]),
+    tests("EndToEndTests", ["vitconv", "FormatNPZ", "Tensors", "TestSupport"]),
   ]
 )
