@@ -7,7 +7,7 @@ struct CommonOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Fix an input's shape: NAME=D0,D1,... May be given again for other inputs.", valueName: "name=d0,d1,..."))
+    help: ArgumentHelp("Fix an input's shape: NAME=D0,D1,... May be given again for other inputs.", valueName: "name=d0,d1"))
   var shape: [ShapeAssignment] = []
 
   @Option(name: .long, help: "Threads to compute with (default: the machine's cores).")
