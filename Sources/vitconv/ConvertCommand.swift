@@ -28,7 +28,7 @@ struct ConvertCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp("A rewrite and its settings; may be given again, applied in order.", valueName: "name[:key=value]"),
     completion: .list(["fcvit", "oamixer"]))
-  var rewrite: [RewriteArgument] = []
+  var rewrite: [String] = []
 
   @Option(
     help: ArgumentHelp(

@@ -75,7 +75,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("nonsense", "VC7101"), ("fcvit:bogus=1", "VC7102"), ("fcvit:kernel=2", "VC7102"), ("fcvit:kernel=x", "VC7102"), ("oamixer:kappa=nan", "VC7102"),
+    ("nonsense", "VC7101"), (":kernel=3", "VC7101"), ("fcvit:kernel", "VC7102"), ("fcvit:bogus=1", "VC7102"), ("fcvit:kernel=2", "VC7102"),
+    ("fcvit:kernel=x", "VC7102"), ("oamixer:kappa=nan", "VC7102"),
   ])
   func wrongRewritesExitWith2(_ rewrite: String, _ code: String) throws {
     let scratch = try Scratch()

@@ -4,7 +4,9 @@ import Testing
 
 @Suite struct InspectTests {
   /// One model of each kind with the truth about its blocks.
-  static let models = ["vit.legacy17", "vit.dynamo23", "vit.dynamo20_ort", "sepqkv.legacy17_dyn", "torch_encoder.dynamo18", "resnet.legacy17", "mixer.dynamo18"]
+  static let models = [
+    "vit.legacy17", "vit.dynamo23", "vit.dynamo20_ort", "sepqkv.legacy17_dyn", "torch_encoder.dynamo18", "resnet.legacy17", "mixer.dynamo18",
+  ]
 
   @Test(arguments: models) func jsonFollowsItsSchemaAndTheTruth(_ model: String) throws {
     let outcome = try Program.run("inspect", Fixtures.path("models/zoo/\(model).onnx"), "--json")

@@ -68,22 +68,3 @@ struct BudgetArgument: ExpressibleByArgument {
     self.value = value
   }
 }
-
-/// `NAME` or `NAME:key=value,...`
-struct RewriteArgument: ExpressibleByArgument {
-  var name: String
-  var parameters: [(key: String, value: String)]
-
-  init?(argument: String) {
-    let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let name = parts.first, !name.isEmpty else { return nil }
-    self.name = String(name)
-    parameters = []
-    guard parts.count == 2 else { return }
-    for word in parts[1].split(separator: ",", omittingEmptySubsequences: false) {
-      let pair = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty else { return nil }
-      parameters.append((String(pair[0]), String(pair[1])))
-    }
-  }
-}
