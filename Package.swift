@@ -93,10 +93,10 @@ let package = Package(
     tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("RewritingTests", ["Rewriting", "Canonicalization", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("ValidationTests", ["Validation", "TestSupport"]),
-    tests("ReportingTests", ["Reporting", "TestSupport"]),
+    tests("ReportingTests", ["Reporting", "Validation", "TestSupport"]),
     tests("FileTests", ["Pipeline", "TestSupport"]),
     tests("ContractTests", ["Pipeline", "TestSupport"]),
-    tests("RobustnessTests", ["Pipeline", "TestSupport"]),
+    tests("RobustnessTests", ["Pipeline", "FormatONNX", "TestSupport"]),
     tests("ArchitectureTests", ["Diagnostics", "TestSupport"]),
     tests("EndToEndTests", ["vitconv", "FormatNPZ", "Tensors", "TestSupport"]),
   ]
