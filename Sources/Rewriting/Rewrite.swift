@@ -89,7 +89,21 @@ public protocol Rewrite: Sendable {
 
   /// What a search may try at this block where parameters were left open, cheapest first, each next one dearer and nearer
   /// to the original; the rewrite itself where nothing is open.
-  func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [any Rewrite]
+  func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [RewriteCandidate]
+}
+
+/// One thing a search may try at a block.
+public struct RewriteCandidate: Sendable {
+  public var rewrite: any Rewrite
+  /// Multiply-adds of the block with it, for one sample.
+  public var macs: Int
+  /// Its error on held-out samples at this block alone; 0 where it is not fitted.
+  public var error: Double
+  public init(_ rewrite: any Rewrite, macs: Int, error: Double) {
+    self.rewrite = rewrite
+    self.macs = macs
+    self.error = error
+  }
 }
 
 /// Where a rewrite is applied: one block of the graph as read.

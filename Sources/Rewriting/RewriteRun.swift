@@ -50,7 +50,7 @@ public struct RewriteRun {
   public func refusal(_ choice: BlockRewrite) -> String? { choice.rewrite.refusal(site(choice.index)) }
 
   /// What a search may try at a block of the original, cheapest first.
-  public mutating func candidates(_ choice: BlockRewrite) throws(Failure) -> [any Rewrite] {
+  public mutating func candidates(_ choice: BlockRewrite) throws(Failure) -> [RewriteCandidate] {
     fitting.current = original.graph
     fitting.state = ""
     return try choice.rewrite.candidates(site(choice.index), &fitting)

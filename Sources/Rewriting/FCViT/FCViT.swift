@@ -129,12 +129,15 @@ public struct FCViT: Rewrite {
 
   /// Of all kernels and numbers of contexts that are cheaper than the block as it stands, those that no cheaper one beats
   /// on held-out samples.
-  public func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [any Rewrite] {
-    if kernel != nil, contexts != nil { return [self] }
+  public func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [RewriteCandidate] {
     let prepared = try prepared(site, &fitting)
     let grid = prepared.problem.grid
     let side = min(grid.height, grid.width)
-    var tried: [(rewrite: FCViT, macs: Int, error: Double)] = []
+    if kernel != nil, contexts != nil {
+      let fitted = try prepared.fitted(setting(on: grid))
+      return [RewriteCandidate(self, macs: fitted.macs, error: fitted.fit.heldOutError)]
+    }
+    var tried: [RewriteCandidate] = []
     for count in contexts == nil ? Array(1..<max(side, 2)) : [0] {
       var choice = self
       if count > 0 { choice.contexts = .pooled(ContextGrid(count)) }
@@ -147,15 +150,15 @@ public struct FCViT: Rewrite {
       if kernels.isEmpty { continue }
       for fit in try prepared.problem.fits(setting, kernels: kernels) {
         choice.kernel = fit.setting.kernel
-        tried.append((choice, prepared.macs(fit.setting), fit.heldOutError))
+        tried.append(RewriteCandidate(choice, macs: prepared.macs(fit.setting), error: fit.heldOutError))
       }
     }
     tried.sort { ($0.macs, $0.error) < ($1.macs, $1.error) }
     var best = Double.infinity
-    var front: [FCViT] = []
+    var front: [RewriteCandidate] = []
     for candidate in tried where candidate.error < best {
       best = candidate.error
-      front.append(candidate.rewrite)
+      front.append(candidate)
     }
     return front
   }

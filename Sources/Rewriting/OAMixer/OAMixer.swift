@@ -1,6 +1,7 @@
 public import Diagnostics
 internal import GraphIR
 internal import Inference
+internal import Operators
 internal import Recognition
 internal import Tensors
 
@@ -96,7 +97,9 @@ public struct OAMixer: Rewrite {
     return try searched(site, grid, fitting)
   }
 
-  public func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [any Rewrite] { [self] }
+  public func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [RewriteCandidate] {
+    [RewriteCandidate(self, macs: site.block.cost.macs, error: 0)]
+  }
 
   /// Tries a few strengths on held-out loss, then halves the steps around the best one; the smaller wins a tie.
   private func searched(_ site: RewriteSite, _ grid: PatchGrid, _ fitting: Fitting) throws(Failure) -> FittedOAMixer {
