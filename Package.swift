@@ -89,7 +89,7 @@ let package = Package(
     tests("OperatorsTests", ["Operators", "Inference", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("RecognitionTests", ["Recognition", "Canonicalization", "FormatONNX", "TestSupport"]),
     tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
-    tests("RewritingTests", ["Rewriting", "FormatNPZ", "TestSupport"]),
+    tests("RewritingTests", ["Rewriting", "Canonicalization", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("ValidationTests", ["Validation", "TestSupport"]),
     tests("ReportingTests", ["Reporting", "TestSupport"]),
     tests("FileTests", ["Pipeline", "TestSupport"]),

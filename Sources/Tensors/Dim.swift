@@ -33,6 +33,14 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
   /// The number, when there is nothing symbolic in it.
   public var value: Int? { if case .known(let value) = form { value } else { nil } }
 
+  /// The terms of the sum, constant term first: for printing and for reading back.
+  package var polynomial: [(coefficient: Int, symbols: [String])] {
+    switch form {
+    case .known(let value): [(value, [])]
+    case .polynomial(let terms): terms.map { ($0.coefficient, $0.monomial) }
+    }
+  }
+
   /// The symbols that occur.
   public var symbols: Set<String> {
     guard case .polynomial(let terms) = form else { return [] }

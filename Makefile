@@ -1,0 +1,94 @@
+# What a developer or a visitor types. Every target installs what it needs on a Debian or Ubuntu machine; the Swift
+# toolchain itself must be there: https://www.swift.org/install
+#
+#   make demo      a trained vision transformer read, rewritten two ways, proved and written back
+#   make test      all tests
+#   make bench     time and memory beside cp and ONNX Runtime
+#   make fixtures  trains and draws the fixtures again
+#   make format    formats the sources; `make lint` only checks
+#   make install   the program and its manual below PREFIX (default /usr/local)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+PREFIX ?= /usr/local
+PYTHON ?= python3
+VENV := .venv
+BIN := .build/release/vitconv
+# The standard library is linked in, so that the program starts in a few milliseconds and runs without a toolchain.
+RELEASE := -c release --static-swift-stdlib --product vitconv
+
+# What the sources link against.
+PACKAGES := pkg-config libprotobuf-c-dev libdnnl-dev libzip-dev zlib1g-dev libpng-dev libturbojpeg0-dev
+
+# $(call install,PACKAGES) installs those Debian packages that are missing.
+define install
+	missing=(); for p in $(1); do dpkg -s "$$p" >/dev/null 2>&1 || missing+=("$$p"); done; \
+	if (( $${#missing[@]} )); then \
+	  if ! command -v apt-get >/dev/null; then echo "make: please install: $${missing[*]}" >&2; exit 1; fi; \
+	  sudo=(); if [ "$$(id -u)" != 0 ]; then sudo=(sudo); fi; \
+	  echo "make: installing $${missing[*]}"; \
+	  "$${sudo[@]}" apt-get update -qq; \
+	  DEBIAN_FRONTEND=noninteractive "$${sudo[@]}" apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	fi
+endef
+
+.PHONY: build demo test bench fixtures format lint manual install deps swift clean
+
+swift:
+	@command -v swift >/dev/null || { echo "make: Swift 6.2 or newer is needed and was not found: https://www.swift.org/install" >&2; exit 1; }
+
+deps: swift
+	@$(call install,$(PACKAGES))
+
+build: deps
+	swift build $(RELEASE)
+
+demo: build
+	demo/demo.sh $(BIN)
+
+test: deps
+	swift build --build-tests
+	swift test --skip-build
+
+format: swift
+	swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+lint: swift
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+
+# $(call venv,NAME,REQUIREMENTS) makes a virtual environment once, and again when its requirements change.
+define venv
+	@$(call install,python3-venv)
+	test -x $(VENV)/$(1)/bin/python || $(PYTHON) -m venv $(VENV)/$(1)
+	$(VENV)/$(1)/bin/python -m pip install -q --disable-pip-version-check -r $(2)
+	touch $@
+endef
+
+$(VENV)/bench/.ready: benchmarks/requirements.txt
+	$(call venv,bench,$<)
+
+$(VENV)/fixtures/.ready: fixtures/make/requirements.txt
+	$(call venv,fixtures,$<)
+
+bench: build $(VENV)/bench/.ready
+	$(VENV)/bench/bin/python benchmarks/bench.py $(BIN)
+
+# Training takes about half an hour; the small files are committed.
+fixtures: $(VENV)/fixtures/.ready
+	cd fixtures/make && for script in arrays hostile zoo vectors digits shapes; do \
+	  echo "make: fixtures/make/$$script.py"; ../../$(VENV)/fixtures/bin/python $$script.py; done
+
+# The manual from the declarations of the commands.
+manual: swift
+	swift package --allow-writing-to-package-directory generate-manual --multi-page --output-directory docs
+
+install: build
+	install -D -m 755 $(BIN) "$(DESTDIR)$(PREFIX)/bin/vitconv"
+	install -D -m 644 docs/vitconv.1 "$(DESTDIR)$(PREFIX)/share/man/man1/vitconv.1"
+	install -d "$(DESTDIR)$(PREFIX)/share/bash-completion/completions"
+	$(BIN) --generate-completion-script bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vitconv"
+
+clean:
+	rm -rf .build build

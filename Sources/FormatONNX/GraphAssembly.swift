@@ -1,0 +1,358 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Tensors
+
+/// Builds the IR graph from a decoded GraphProto, node by node, and notes how each node was read.
+struct GraphAssembly {
+  /// The parts of an `ONNXRecord` that arise while assembling.
+  struct Notes {
+    var nodes: [Int: ONNXRecord.NodeReading] = [:]
+    var inputs: [String: Int] = [:]
+    var outputs: [String: Int] = [:]
+    var valueInfo: [String: Int] = [:]
+    var initializers: [String: Int] = [:]
+  }
+
+  let decoder: TensorDecoder
+  let opsets: [String: Int]
+  let functions: Set<FunctionName>
+  let records: [RecordRange]
+  var builder: GraphBuilder
+  /// Names that subgraphs define.
+  private(set) var innerNames: Set<String> = []
+  private(set) var parameterCount = 0
+  private var values: [String: ValueID] = [:]
+  /// Names that nodes, outputs or subgraphs read.
+  private var read: Set<String> = []
+  /// Names that nodes of this graph make.
+  private var made: Set<String> = []
+  private var types: [String: TensorType] = [:]
+  private var notes = Notes()
+  private var foreign: [(key: String, diagnostic: Diagnostic, count: Int)] = []
+
+  init(decoder: TensorDecoder, opsets: [String: Int], functions: Set<FunctionName>, records: [RecordRange]) {
+    self.decoder = decoder
+    self.opsets = opsets
+    self.functions = functions
+    self.records = records
+    builder = GraphBuilder(name: "", opsets: opsets)
+  }
+
+  /// One diagnostic for each operator and reason, however many nodes share it.
+  var foreignDiagnostics: [Diagnostic] {
+    foreign.map { entry in
+      var diagnostic = entry.diagnostic
+      if entry.count > 1 { diagnostic.message += " (\(entry.count) nodes)" }
+      return diagnostic
+    }
+  }
+
+  mutating func collectNames(_ graph: GraphMessage) throws(Failure) {
+    for node in graph.nodes {
+      read.formUnion(node.inputs)
+      for output in node.outputs where !output.isEmpty {
+        guard made.insert(output).inserted else { throw Failure(.duplicateName, "two nodes make '\(output)'", at: .element(output)) }
+      }
+      for attribute in node.attributes {
+        for subgraph in attribute.graphs { read.formUnion(subgraph.freeNames(&innerNames)) }
+      }
+    }
+    read.formUnion(graph.outputs.map(\.name))
+  }
+
+  mutating func assemble(_ graph: GraphMessage) throws(Failure) -> Notes {
+    for info in graph.valueInfo { try declare(info) }
+    for info in graph.outputs { try declare(info) }
+    note(graph.valueInfo, field: GraphField.valueInfo, in: \.valueInfo)
+    note(graph.outputs, field: GraphField.output, in: \.outputs)
+    note(graph.inputs, field: GraphField.input, in: \.inputs)
+    let initializerRecords = recordIndices(GraphField.initializer)
+    for (tensor, record) in zip(graph.initializers, initializerRecords) { try initializer(tensor, record: record) }
+    try inputs(graph)
+    for (name, record) in zip(graph.sparse, recordIndices(GraphField.sparseInitializer)) { try sparse(name, record: record) }
+    let nodeRecords = recordIndices(GraphField.node)
+    guard nodeRecords.count == graph.nodes.count, initializerRecords.count == graph.initializers.count else {
+      throw Failure(.malformed, "the structure was decoded in part only")
+    }
+    for (node, record) in zip(graph.nodes, nodeRecords) { try self.node(node, record: record) }
+    var outputs: [ValueID] = []
+    for output in graph.outputs {
+      guard let value = values[output.name] else {
+        throw Failure(.undefinedValue, "the output '\(output.name)' is never made", at: .element(output.name))
+      }
+      outputs.append(value)
+    }
+    builder.outputs(outputs)
+    countParameters(graph)
+    return notes
+  }
+
+  private func recordIndices(_ field: Int) -> [Int] { records.indices.filter { records[$0].field == field } }
+
+  private mutating func note(_ infos: [ValueInfoMessage], field: Int, in list: WritableKeyPath<Notes, [String: Int]>) {
+    for (info, record) in zip(infos, recordIndices(field)) { notes[keyPath: list][info.name] = record }
+  }
+
+  // MARK: Values
+
+  private mutating func declare(_ info: ValueInfoMessage) throws(Failure) {
+    if let type = try info.tensorType() { types[info.name] = type }
+  }
+
+  private mutating func define(_ name: String, as value: ValueID) throws(Failure) {
+    guard values.updateValue(value, forKey: name) == nil else {
+      throw Failure(.duplicateName, "the value '\(name)' is defined twice", at: .element(name))
+    }
+  }
+
+  private mutating func initializer(_ message: TensorMessage, record: Int) throws(Failure) {
+    guard !message.name.isEmpty else { throw Failure(.malformed, "an initializer has no name") }
+    guard !made.contains(message.name) else {
+      throw Failure(.duplicateName, "'\(message.name)' is an initializer and made by a node", at: .element(message.name))
+    }
+    let tensor = try decoder.tensor(message)
+    try define(message.name, as: builder.constant(message.name, tensor, record: record))
+    notes.initializers[message.name] = record
+  }
+
+  private mutating func inputs(_ graph: GraphMessage) throws(Failure) {
+    var seen = Set<String>()
+    for input in graph.inputs {
+      guard !input.name.isEmpty else { throw Failure(.malformed, "a graph input has no name") }
+      guard seen.insert(input.name).inserted, !made.contains(input.name) else {
+        throw Failure(.duplicateName, "the value '\(input.name)' is defined twice", at: .element(input.name))
+      }
+      let type = try input.tensorType()
+      if notes.initializers[input.name] != nil { continue }
+      try define(input.name, as: builder.input(input.name, type))
+    }
+  }
+
+  /// A sparse initializer has no dense bytes to look at, so it is a foreign node without operands: it goes back to the
+  /// file as it came, and what depends on it stays of unknown type.
+  private mutating func sparse(_ name: String, record: Int) throws(Failure) {
+    guard !name.isEmpty else { throw Failure(.malformed, "a sparse initializer has no name") }
+    try foreignNode(NodeMessage(outputs: [name], name: name, opType: "SparseInitializer"), operands: [], captures: [], record: record, reason: "sparse weights")
+  }
+
+  private func lookUp(_ name: String, by node: NodeMessage) throws(Failure) -> ValueID {
+    if let value = values[name] { return value }
+    let place = ModelLocation.element(node.name.isEmpty ? node.outputs.first ?? "" : node.name)
+    if made.contains(name) { throw Failure(.cyclicGraph, "\(node.opType) reads '\(name)' before it is made", at: place) }
+    throw Failure(.undefinedValue, "\(node.opType) reads '\(name)', which nothing makes", at: place)
+  }
+
+  // MARK: Nodes
+
+  private mutating func node(_ message: NodeMessage, record: Int) throws(Failure) {
+    guard !message.opType.isEmpty else { throw Failure(.malformed, "a node has no operator", at: .element(message.name)) }
+    var operands: [ValueID?] = []
+    for input in message.inputs { operands.append(input.isEmpty ? nil : try lookUp(input, by: message)) }
+    var free = Set<String>()
+    for attribute in message.attributes {
+      for subgraph in attribute.graphs { free.formUnion(subgraph.freeNames(&innerNames)) }
+    }
+    var captures: [ValueID] = []
+    for name in free.sorted() { captures.append(try lookUp(name, by: message)) }
+
+    let domain = message.domain == "ai.onnx" ? "" : message.domain
+    if functions.contains(FunctionName(domain: message.domain, name: message.opType, overload: message.overload)) {
+      return try foreignNode(message, operands: operands, captures: captures, record: record, reason: "a function of the model")
+    }
+    guard let version = opsets[domain] else {
+      throw Failure(.missingPart, "\(message.opType) is of domain '\(domain)', whose operator set the model does not import", at: .element(message.name))
+    }
+    if domain.isEmpty, message.opType == "Constant", let tensor = try constant(message) {
+      guard let name = message.outputs.first, !name.isEmpty else { return }
+      try define(name, as: builder.constant(name, tensor, record: record))
+      notes.nodes[record] = .init(inputs: message.inputs, outputs: message.outputs, steps: [], captures: [])
+      return
+    }
+    switch captures.isEmpty ? try translation(of: message, domain: domain, version: version, operands: operands) : .unsupported("it carries subgraphs") {
+    case .unsupported(let reason): try foreignNode(message, operands: operands, captures: captures, record: record, reason: reason)
+    case .steps(let steps): try add(steps, of: message, operands: operands, record: record)
+    }
+  }
+
+  /// What the operator's rule makes of the node. The view of the graph ends here, so that growing the graph afterwards
+  /// does not copy it.
+  private func translation(of message: NodeMessage, domain: String, version: Int, operands: [ValueID?]) throws(Failure) -> Translation {
+    guard let rule = OperatorRules.rule(domain: domain, opType: message.opType) else { return .unsupported("no meaning is known for it") }
+    let graph = builder.graph
+    var view = NodeView(
+      message, version: version, operands: operands, wanted: message.outputs.map { !$0.isEmpty && read.contains($0) },
+      constant: { graph.constant($0) }, declaredType: { graph[$0].declaredType }, decode: { [decoder] (tensor) throws(Failure) in try decoder.tensor(tensor) })
+    let translation = try rule(&view)
+    if case .steps = translation, let unknown = view.unread.min() { return .unsupported("attribute '\(unknown)' is not known") }
+    return translation
+  }
+
+  private mutating func add(_ steps: [Translation.Step], of message: NodeMessage, operands: [ValueID?], record: Int) throws(Failure) {
+    let stem = message.outputs.first { !$0.isEmpty } ?? message.opType
+    var reading = ONNXRecord.NodeReading(inputs: message.inputs, outputs: message.outputs, steps: [], captures: [])
+    var made: [ValueID?] = []
+    var constants = 0
+    for (index, step) in steps.enumerated() {
+      var inputs: [ValueID?] = []
+      var slots: [Int?] = []
+      for operand in step.operands {
+        switch operand {
+        case .operand(let slot):
+          inputs.append(slot < operands.count ? operands[slot] : nil)
+          slots.append(slot)
+        case .absent:
+          inputs.append(nil)
+          slots.append(nil)
+        case .constant(let tensor):
+          let name = freshName("\(stem):attribute\(constants)")
+          constants += 1
+          let value = builder.constant(name, tensor)
+          try define(name, as: value)
+          inputs.append(value)
+          slots.append(nil)
+        case .step(let earlier):
+          inputs.append(made[earlier])
+          slots.append(nil)
+        }
+      }
+      while inputs.last == .some(nil) {
+        inputs.removeLast()
+        slots.removeLast()
+      }
+      let isLast = index == steps.count - 1
+      let results: [String?] = isLast ? results(of: message, op: step.op) : [freshName("\(stem):step\(index)")]
+      let name = message.name
+      let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { types[$0] } })
+      for (name, value) in zip(results, outputs) {
+        if let name, let value { try define(name, as: value) }
+      }
+      made.append(outputs.first ?? nil)
+      reading.steps.append(.init(op: step.op, inputs: inputs.map { $0.map { builder.graph[$0].name } }, slots: slots, outputs: results))
+    }
+    notes.nodes[record] = reading
+  }
+
+  /// The node's results; the identity that Dropout became has one.
+  private func results(of message: NodeMessage, op: Op) -> [String?] {
+    let names = message.outputs.map { $0.isEmpty ? nil : $0 }
+    if case .unary = op { return Array(names.prefix(1)) }
+    return names
+  }
+
+  private func freshName(_ stem: String) -> String {
+    var name = stem
+    var count = 1
+    while values[name] != nil || made.contains(name) || innerNames.contains(name) {
+      name = "\(stem)_\(count)"
+      count += 1
+    }
+    return name
+  }
+
+  private mutating func foreignNode(_ message: NodeMessage, operands: [ValueID?], captures: [ValueID], record: Int, reason: String) throws(Failure) {
+    let op = Op.foreign(ForeignOp(domain: message.domain, name: message.opType))
+    let results: [String?] = message.outputs.map { $0.isEmpty ? nil : $0 }
+    let outputs = builder.node(
+      Node(op, operands, captures: captures, name: message.name, record: record), results: results, types: results.map { $0.flatMap { types[$0] } })
+    for (name, value) in zip(results, outputs) {
+      if let name, let value { try define(name, as: value) }
+    }
+    notes.nodes[record] = .init(
+      inputs: message.inputs, outputs: message.outputs,
+      steps: [.init(op: op, inputs: message.inputs.map { $0.isEmpty ? nil : $0 }, slots: message.inputs.indices.map { $0 }, outputs: results)],
+      captures: captures.map { builder.graph[$0].name })
+    let key = "\(message.domain).\(message.opType): \(reason)"
+    if let index = foreign.firstIndex(where: { $0.key == key }) {
+      foreign[index].count += 1
+    } else {
+      let domain = message.domain.isEmpty ? "" : " of domain '\(message.domain)'"
+      let text = "\(message.opType)\(domain) passes through untouched: \(reason)"
+      foreign.append((key, Diagnostic(.unknownOperator, text, at: .element(message.name)), 1))
+    }
+  }
+
+  /// The tensor of a Constant node; nil for a sparse one.
+  private func constant(_ message: NodeMessage) throws(Failure) -> Tensor? {
+    var view = NodeView(
+      message, version: 0, operands: [], wanted: [], constant: { _ in nil }, declaredType: { _ in nil },
+      decode: { [decoder] (tensor) throws(Failure) in try decoder.tensor(tensor, name: message.outputs.first) })
+    guard let attribute = message.attributes.first(where: { $0.name.hasPrefix("value") || $0.name == "sparse_value" }) else {
+      throw view.bad("value", "is missing")
+    }
+    switch attribute.name {
+    case "value": return try view.tensor("value")
+    case "value_float": return try Tensor(float32: [view.float("value_float") ?? 0], dims: [])
+    case "value_floats":
+      let values = try view.floats("value_floats") ?? []
+      return try Tensor(float32: values, dims: [values.count])
+    case "value_int": return try Tensor(int64: [Int64(view.int("value_int") ?? 0)], dims: [])
+    case "value_ints": return try Tensor.vector(view.ints("value_ints") ?? [])
+    case "value_string": return try Tensor(.string, dims: [], storage: .strings([view.bytes("value_string") ?? []]))
+    case "value_strings":
+      let values = try view.strings("value_strings") ?? []
+      return try Tensor(.string, dims: [values.count], storage: .strings(values))
+    case "sparse_value": return nil
+    default: throw view.bad(attribute.name, "is not known")
+    }
+  }
+
+  // MARK: Parameters
+
+  private mutating func countParameters(_ graph: GraphMessage) {
+    var sizes: [String: Int] = [:]
+    for name in notes.initializers.keys {
+      if let tensor = values[name].flatMap({ builder.graph.constant($0) }), tensor.elementType.isFloatingPoint { sizes[name] = tensor.count }
+    }
+    var counted = Array(sizes.values)
+    for node in graph.nodes where node.opType == "Identity" {
+      if let size = node.inputs.first.flatMap({ sizes[$0] }) { counted.append(size) }
+    }
+    if notes.initializers.isEmpty {
+      for value in builder.graph.values.handles {
+        if let tensor = builder.graph.constant(value), tensor.elementType.isFloatingPoint { counted.append(tensor.count) }
+      }
+    }
+    parameterCount = counted.reduce(0) { sum, count in
+      let (total, overflow) = sum.addingReportingOverflow(count)
+      return overflow ? Int.max : total
+    }
+  }
+}
+
+extension GraphMessage {
+  /// Names that a subgraph reads from outside; names it defines itself are added to `inner`.
+  func freeNames(_ inner: inout Set<String>) -> Set<String> {
+    var own = Set(inputs.map(\.name) + initializers.map(\.name) + sparse)
+    var free = Set<String>()
+    for node in nodes {
+      for input in node.inputs where !input.isEmpty && !own.contains(input) { free.insert(input) }
+      for attribute in node.attributes {
+        for subgraph in attribute.graphs { free.formUnion(subgraph.freeNames(&inner).subtracting(own)) }
+      }
+      own.formUnion(node.outputs)
+    }
+    for output in outputs where !output.name.isEmpty && !own.contains(output.name) { free.insert(output.name) }
+    inner.formUnion(own)
+    return free
+  }
+}
+
+extension ValueInfoMessage {
+  /// The declared tensor type; nil for values that are no tensors. A dimension without size or name gets a symbol of
+  /// its own.
+  func tensorType() throws(Failure) -> TensorType? {
+    guard let raw = elementType, raw != 0 else { return nil }
+    guard let number = UInt8(exactly: raw), let element = ElementType(rawValue: number) else {
+      throw Failure(.unknownElementType, "element type \(raw)", at: .element(name))
+    }
+    guard let dims else { return TensorType(element, nil) }
+    return TensorType(
+      element,
+      Shape(
+        dims.enumerated().map { index, dim in
+          if let value = dim.value, value >= 0 { return Dim(Int(value)) }
+          if let symbol = dim.symbol, !symbol.isEmpty { return Dim(symbol: symbol) }
+          return Dim(symbol: "\(name).\(index)")
+        }))
+  }
+}

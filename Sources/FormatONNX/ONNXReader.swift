@@ -1,0 +1,66 @@
+public import Bytes
+public import Diagnostics
+internal import GraphIR
+internal import Tensors
+
+extension ONNXReader {
+  /// Reads the structure of a model; weights stay where they lie, in the source or in external files beside `path`.
+  ///
+  /// Older operators are brought to their newest meaning (attributes that became inputs become constants); operators
+  /// without a meaning in the IR, control flow and calls of model-local functions stay as foreign nodes, reported as
+  /// `unknownOperator`. An initializer that is also a graph input (its default value) is a constant.
+  ///
+  /// - Parameter path: where the model lies; nil for a pipe, which has no external data.
+  public static func read(
+    _ source: ByteSource, path: String?, limits: ReadLimits = .standard, sink: inout DiagnosticSink
+  ) throws(Failure) -> ONNXModel {
+    do throws(Failure) {
+      let skim = try Skim(source, limits: limits)
+      let message = try ModelMessage.decode(skim.structure)
+      guard let irVersion = message.irVersion else { throw Failure(.missingPart, "the model does not tell its IR version") }
+      guard irVersion > 0 else { throw Failure(.malformed, "IR version \(irVersion)") }
+      guard irVersion <= newestIRVersion else {
+        throw Failure(.unsupportedVersion, "IR version \(irVersion), the newest known is \(newestIRVersion)")
+      }
+      guard let graph = message.graph else { throw Failure(.missingPart, "the model has no graph") }
+      let opsets = try operatorSets(message, irVersion: irVersion)
+      let decoder = TensorDecoder(source: source, path: path, limits: limits)
+      var assembly = GraphAssembly(decoder: decoder, opsets: opsets, functions: Set(message.functions), records: skim.graph)
+      try assembly.collectNames(graph)
+      let keeper = try assembly.assemble(graph)
+      let record = ONNXRecord(
+        source: source, path: path, irVersion: Int(irVersion), opsets: opsets, model: skim.model, graph: skim.graph, nodes: keeper.nodes,
+        inputs: keeper.inputs, outputs: keeper.outputs, valueInfo: keeper.valueInfo, initializers: keeper.initializers, innerNames: assembly.innerNames)
+      var result = try assembly.builder.finish()
+      result.name = graph.name
+      result.source = record
+      for diagnostic in assembly.foreignDiagnostics { sink.report(diagnostic) }
+      let header = ONNXHeader(
+        irVersion: Int(irVersion), producerName: message.producerName, producerVersion: message.producerVersion, domain: message.domain,
+        modelVersion: Int(message.modelVersion), docString: message.docString, opsets: opsets,
+        metadata: Dictionary(message.metadata.map { ($0.key, $0.value) }) { _, last in last }, functionCount: message.functions.count,
+        byteCount: source.count, parameterCount: assembly.parameterCount)
+      return ONNXModel(graph: result, header: header)
+    } catch {
+      throw error.located(file: path ?? source.name)
+    }
+  }
+
+  /// Operator-set versions by domain; before IR version 3 there was only the first one.
+  private static func operatorSets(_ message: ModelMessage, irVersion: Int64) throws(Failure) -> [String: Int] {
+    guard !message.opsets.isEmpty else {
+      if irVersion < 3 { return ["": 1] }
+      throw Failure(.missingPart, "the model imports no operator set")
+    }
+    var result: [String: Int] = [:]
+    for (domain, version) in message.opsets {
+      guard version > 0 else { throw Failure(.malformed, "operator set version \(version) of domain '\(domain)'") }
+      let domain = domain == "ai.onnx" ? "" : domain
+      if domain.isEmpty, version > newestOpset {
+        throw Failure(.unsupportedVersion, "operator set \(version), the newest known is \(newestOpset)")
+      }
+      result[domain] = Int(version)
+    }
+    return result
+  }
+}

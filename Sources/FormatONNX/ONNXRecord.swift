@@ -1,0 +1,65 @@
+internal import Bytes
+internal import GraphIR
+
+/// What the writer needs of the file a graph was read from: its bytes, where each part lies, and how each node was
+/// understood. `Node.record` and `Value.record` index `graph`.
+final class ONNXRecord: SourceRecordKeeper {
+  /// How a node of the file was read, to tell whether it is still what it was.
+  struct NodeReading {
+    struct Step {
+      var op: Op
+      var inputs: [String?]
+      /// Which operand of the file's node each input is; nil for what the reader added or left out.
+      var slots: [Int?]
+      var outputs: [String?]
+    }
+    /// Operands and results as the file spells them.
+    var inputs: [String]
+    var outputs: [String]
+    /// Empty for constants, which became values.
+    var steps: [Step]
+    var captures: [String]
+  }
+
+  let source: ByteSource
+  /// The model's path; nil when it came through a pipe.
+  let path: String?
+  let irVersion: Int
+  let opsets: [String: Int]
+  let model: [RecordRange]
+  let graph: [RecordRange]
+  let nodes: [Int: NodeReading]
+  /// The record of each name in its list.
+  let inputs: [String: Int]
+  let outputs: [String: Int]
+  let valueInfo: [String: Int]
+  let initializers: [String: Int]
+  /// Names that subgraphs define: new values must not take them.
+  let innerNames: Set<String>
+
+  init(
+    source: ByteSource, path: String?, irVersion: Int, opsets: [String: Int], model: [RecordRange], graph: [RecordRange], nodes: [Int: NodeReading],
+    inputs: [String: Int], outputs: [String: Int], valueInfo: [String: Int], initializers: [String: Int], innerNames: Set<String>
+  ) {
+    self.source = source
+    self.path = path
+    self.irVersion = irVersion
+    self.opsets = opsets
+    self.model = model
+    self.graph = graph
+    self.nodes = nodes
+    self.inputs = inputs
+    self.outputs = outputs
+    self.valueInfo = valueInfo
+    self.initializers = initializers
+    self.innerNames = innerNames
+  }
+}
+
+/// Field numbers of GraphProto and ModelProto that the writer handles.
+enum GraphField {
+  static let node = 1, name = 2, initializer = 5, input = 11, output = 12, valueInfo = 13, quantization = 14, sparseInitializer = 15
+}
+enum ModelField {
+  static let irVersion = 1, producerName = 2, graph = 7, opsetImport = 8
+}

@@ -1,0 +1,63 @@
+internal import Diagnostics
+internal import GraphIR
+
+/// Whole attention operators.
+enum AttentionRules {
+  static let standard: [String: ReadingRule] = [
+    "Attention": { view throws(Failure) in
+      let scale = try view.float("scale")
+      let softcap = try view.float("softcap", default: 0)
+      let causal = try view.flag("is_causal")
+      let queryHeads = try view.int("q_num_heads", default: 0)
+      let keyHeads = try view.int("kv_num_heads", default: 0)
+      guard queryHeads >= 0, keyHeads >= 0 else { throw view.bad("q_num_heads", "or 'kv_num_heads' is negative") }
+      view.ignore("qk_matmul_output_mode")
+      if view.wants(3) { return .unsupported("its scores are read") }
+      if view.operand(6) != nil { return .unsupported("padded lengths of keys") }
+      if let precision = try view.int("softmax_precision"), precision != 1 { return .unsupported("a softmax precision") }
+      return .op(.attention(.standard(.init(queryHeads: queryHeads, keyHeads: keyHeads, scale: scale, softcap: softcap, causal: causal))), of: view)
+    }
+  ]
+
+  static let microsoft: [String: ReadingRule] = [
+    "Attention": { view throws(Failure) in
+      let heads = try heads(&view)
+      let scale = try scale(&view)
+      let sizes = try view.ints("qkv_hidden_sizes") ?? []
+      let causal = try view.flag("unidirectional")
+      if try view.flag("do_rotary") { return .unsupported("rotary positions") }
+      if try view.flag("past_present_share_buffer") { return .unsupported("a shared cache") }
+      view.ignore("rotary_embedding_dim")
+      if try changesMask(&view, operand: 3) { return .unsupported("its mask filter value") }
+      if view.operand(4) != nil || view.operand(6) != nil || view.wants(1) { return .unsupported("a cache of keys and values") }
+      return .op(.attention(.packedProjection(heads: heads, scale: scale, qkvHiddenSizes: sizes, causal: causal)), of: view)
+    },
+    "MultiHeadAttention": { view throws(Failure) in
+      let heads = try heads(&view)
+      let scale = try scale(&view)
+      let causal = try view.flag("unidirectional")
+      if try changesMask(&view, operand: 4) { return .unsupported("its mask filter value") }
+      if (6..<max(view.operandCount, 6)).contains(where: { view.operand($0) != nil }) || view.wants(1) || view.wants(2) || view.wants(3) {
+        return .unsupported("a cache of keys and values")
+      }
+      return .op(.attention(.multiHead(heads: heads, scale: scale, causal: causal)), of: view)
+    },
+  ]
+
+  private static func heads(_ view: inout NodeView) throws(Failure) -> Int {
+    guard let heads = try view.int("num_heads"), heads > 0 else { throw view.bad("num_heads", "is missing or not positive") }
+    return heads
+  }
+
+  /// Zero stands for the default, 1/sqrt(head size).
+  private static func scale(_ view: inout NodeView) throws(Failure) -> Float? {
+    let scale = try view.float("scale", default: 0)
+    return scale == 0 ? nil : scale
+  }
+
+  /// Whether masked scores get another value than the usual -10000.
+  private static func changesMask(_ view: inout NodeView, operand: Int) throws(Failure) -> Bool {
+    let value = try view.float("mask_filter_value", default: -10000)
+    return view.operand(operand) != nil && value != -10000
+  }
+}

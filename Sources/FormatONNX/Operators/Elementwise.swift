@@ -1,0 +1,165 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Tensors
+
+/// Element-wise operators of ONNX and com.microsoft.
+enum ElementwiseRules {
+  static let standard: [String: ReadingRule] = [
+    "Abs": unary(.abs), "Neg": unary(.neg), "Ceil": unary(.ceil), "Floor": unary(.floor), "Round": unary(.round), "Sqrt": unary(.sqrt),
+    "Reciprocal": unary(.reciprocal), "Exp": unary(.exp), "Log": unary(.log), "Sin": unary(.sin), "Cos": unary(.cos), "Tan": unary(.tan),
+    "Tanh": unary(.tanh), "Sigmoid": unary(.sigmoid), "Erf": unary(.erf), "Relu": unary(.relu), "Sign": unary(.sign), "Not": unary(.not),
+    "Softplus": unary(.softplus), "Softsign": unary(.softsign), "Mish": unary(.mish), "Identity": unary(.identity), "IsNaN": unary(.isNaN),
+    "HardSwish": unary(.hardSwish),
+    "HardSigmoid": { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      return .op(.unary(.hardSigmoid(alpha: try view.float("alpha", default: 0.2), beta: try view.float("beta", default: 0.5))), of: view)
+    },
+    "LeakyRelu": { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      return .op(.unary(.leakyRelu(alpha: try view.float("alpha", default: 0.01))), of: view)
+    },
+    "Elu": { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      return .op(.unary(.elu(alpha: try view.float("alpha", default: 1))), of: view)
+    },
+    "Selu": { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      // Before version 6 the defaults were rounded.
+      let defaults: (Float, Float) = view.version < 6 ? (1.6732, 1.0507) : (1.67326319217681884765625, 1.05070102214813232421875)
+      let alpha = try view.float("alpha", default: defaults.0)
+      return .op(.unary(.selu(alpha: alpha, gamma: try view.float("gamma", default: defaults.1))), of: view)
+    },
+    "Gelu": { view throws(Failure) in
+      switch try view.string("approximate", default: "none") {
+      case "none": .op(.unary(.gelu(.exact)), of: view)
+      case "tanh": .op(.unary(.gelu(.tanh)), of: view)
+      default: throw view.bad("approximate", "is neither 'none' nor 'tanh'")
+      }
+    },
+    "Swish": { view throws(Failure) in .op(.unary(.swish(alpha: try view.float("alpha", default: 1))), of: view) },
+    "Dropout": dropout,
+    "Add": binary(.add), "Sub": binary(.subtract), "Mul": binary(.multiply), "Div": binary(.divide), "Pow": binary(.power),
+    "Equal": binary(.equal), "Less": binary(.less), "LessOrEqual": binary(.lessOrEqual), "Greater": binary(.greater),
+    "GreaterOrEqual": binary(.greaterOrEqual), "And": binary(.and), "Or": binary(.or), "Xor": binary(.xor),
+    "PRelu": { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      return view.version < 7 ? .unsupported("the slope broadcasts differently before version 7") : .op(.binary(.prelu), of: view)
+    },
+    "Mod": { view throws(Failure) in .op(.binary(.modulo(truncated: try view.flag("fmod"))), of: view) },
+    "Min": chain(.minimum), "Max": chain(.maximum), "Sum": chain(.add), "Mean": mean,
+    "Clip": clip,
+    "Where": { view throws(Failure) in .op(.select, of: view) },
+    "Cast": cast,
+    "CastLike": { view throws(Failure) in
+      view.ignore("saturate", "round_mode")
+      guard let type = view.type(at: 1) else { return .unsupported("the target type is not declared") }
+      return .op(.cast(to: type.element), of: view, first: 1, then: [])
+    },
+  ]
+
+  static let microsoft: [String: ReadingRule] = [
+    "Gelu": unary(.gelu(.exact)),
+    "QuickGelu": { view throws(Failure) in .op(.unary(.swish(alpha: try view.float("alpha", default: 1.702))), of: view) },
+    "FastGelu": { view throws(Failure) in
+      guard view.operand(1) != nil else { return .op(.unary(.gelu(.tanh)), of: view, first: 1, then: []) }
+      return .steps([
+        .init(.binary(.add), [.operand(0), .operand(1)]),
+        .init(.unary(.gelu(.tanh)), [.step(0)]),
+      ])
+    },
+    "BiasGelu": binary(.biasGelu),
+  ]
+
+  private static func unary(_ op: UnaryOp) -> ReadingRule {
+    { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      return .op(.unary(op), of: view)
+    }
+  }
+
+  /// Before version 7 operands broadcast on request, aligned to the right unless an axis says otherwise.
+  private static func binary(_ op: BinaryOp) -> ReadingRule {
+    { view throws(Failure) in
+      view.ignore("consumed_inputs", "broadcast")
+      if try view.int("axis") != nil { return .unsupported("broadcasting along an axis") }
+      return .op(.binary(op), of: view)
+    }
+  }
+
+  /// An operator of any number of operands as operators of two.
+  private static func chain(_ op: BinaryOp) -> ReadingRule {
+    { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      return .steps(try chained(op, view))
+    }
+  }
+
+  private static func chained(_ op: BinaryOp, _ view: NodeView) throws(Failure) -> [Translation.Step] {
+    guard view.operandCount > 0 else { throw Failure(.operandCount, "\(view.message.opType) without operands", at: .element(view.message.name)) }
+    if view.operandCount == 1 { return [.init(.unary(.identity), [.operand(0)])] }
+    var steps = [Translation.Step(.binary(op), [.operand(0), .operand(1)])]
+    for index in 2..<max(view.operandCount, 2) { steps.append(.init(.binary(op), [.step(index - 2), .operand(index)])) }
+    return steps
+  }
+
+  private static let mean: ReadingRule = { view throws(Failure) in
+    view.ignore("consumed_inputs")
+    var steps = try chained(.add, view)
+    guard view.operandCount > 1 else { return .steps(steps) }
+    let element = view.operands.compactMap { $0 }.compactMap(view.declaredType).first?.element
+    guard let element, let divisor = scalar(Double(view.operandCount), element) else {
+      return .unsupported("the element type is not declared")
+    }
+    steps.append(.init(.binary(.divide), [.step(steps.count - 1), .constant(divisor)]))
+    return .steps(steps)
+  }
+
+  /// Bounds were attributes before version 11.
+  private static let clip: ReadingRule = { view throws(Failure) in
+    view.ignore("consumed_inputs")
+    guard view.version < 11 else { return .op(.clip, of: view) }
+    let low = try view.float("min")
+    let high = try view.float("max")
+    let element = view.type(at: 0)?.element ?? .float32
+    func bound(_ value: Float?) -> Tensor? { value.flatMap { scalar(Double($0), element) } }
+    guard element.isFloatingPoint, (low == nil) == (bound(low) == nil), (high == nil) == (bound(high) == nil) else {
+      return .unsupported("bounds of type \(element.name)")
+    }
+    return .op(.clip, of: view, first: 1, then: [bound(low), bound(high)])
+  }
+
+  private static let cast: ReadingRule = { view throws(Failure) in
+    view.ignore("saturate", "round_mode")
+    let type: ElementType?
+    if view.version < 6 {
+      let name = try view.string("to", default: "")
+      type = name.uppercased() == "FLOAT" ? .float32 : name.uppercased() == "DOUBLE" ? .float64 : ElementType(name: name.lowercased())
+    } else {
+      type = try view.int("to").flatMap { UInt8(exactly: $0) }.flatMap { ElementType(rawValue: $0) }
+    }
+    guard let type else { throw view.bad("to", "names no element type") }
+    return .op(.cast(to: type), of: view)
+  }
+
+  /// The identity at inference; in training mode, or when somebody reads the mask, the node stays as it is.
+  private static let dropout: ReadingRule = { view throws(Failure) in
+    view.ignore("ratio", "seed", "is_test", "consumed_inputs")
+    if view.wants(1) { return .unsupported("its mask is read") }
+    if view.operand(2) != nil {
+      guard let mode = view.constant(at: 2)?.scalar, mode == 0 else { return .unsupported("training mode") }
+    }
+    return .op(.unary(.identity), of: view, first: 1, then: [])
+  }
+
+  /// A scalar of a type that attributes are turned into.
+  static func scalar(_ value: Double, _ type: ElementType) -> Tensor? {
+    switch type {
+    case .float32: try? Tensor(float32: [Float(value)], dims: [])
+    case .float64: try? Tensor(float64: [value], dims: [])
+    case .float16: try? Tensor(.float16, dims: [], values: [Float16(value)])
+    case .int64: try? Tensor(int64: [Int64(value)], dims: [])
+    case .int32: try? Tensor(.int32, dims: [], values: [Int32(value)])
+    default: nil
+    }
+  }
+}

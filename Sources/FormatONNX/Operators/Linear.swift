@@ -1,0 +1,97 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Tensors
+
+/// Matrix products, convolutions and pooling.
+enum LinearRules {
+  static let standard: [String: ReadingRule] = [
+    "MatMul": { view throws(Failure) in .op(.matrix(.matMul), of: view) },
+    "Gemm": { view throws(Failure) in
+      view.ignore("broadcast")
+      let alpha = try view.float("alpha", default: 1)
+      let beta = try view.float("beta", default: 1)
+      let transposeA = try view.flag("transA")
+      return .op(.matrix(.gemm(alpha: alpha, beta: beta, transposeA: transposeA, transposeB: try view.flag("transB"))), of: view)
+    },
+    "Einsum": { view throws(Failure) in
+      guard let equation = try view.string("equation") else { throw view.bad("equation", "is missing") }
+      return .op(.matrix(.einsum(equation: equation)), of: view)
+    },
+    "Conv": { view throws(Failure) in
+      let groups = try view.int("group", default: 1)
+      guard groups > 0 else { throw view.bad("group", "is not positive") }
+      guard let window = try window(&view, kernel: view.ints("kernel_shape") ?? []) else { return .unsupported("its rank is not declared") }
+      return .op(.convolution(.conv(window, groups: groups)), of: view)
+    },
+    "ConvTranspose": { view throws(Failure) in
+      let groups = try view.int("group", default: 1)
+      guard groups > 0 else { throw view.bad("group", "is not positive") }
+      if try view.ints("output_shape") != nil { return .unsupported("an explicit output shape") }
+      guard let window = try window(&view, kernel: view.ints("kernel_shape") ?? []) else { return .unsupported("its rank is not declared") }
+      let padding = try view.ints("output_padding") ?? [Int](repeating: 0, count: window.strides.count)
+      guard padding.count == window.strides.count, padding.allSatisfy({ $0 >= 0 }) else { throw view.bad("output_padding", "has the wrong length or sign") }
+      return .op(.convolution(.convTranspose(window, groups: groups, outputPadding: padding)), of: view)
+    },
+    "MaxPool": { view throws(Failure) in
+      if try view.int("storage_order", default: 0) != 0, view.wants(1) { return .unsupported("column-major indices") }
+      return .op(.pooling(.max(try poolWindow(&view), ceilMode: try view.flag("ceil_mode"))), of: view)
+    },
+    "AveragePool": { view throws(Failure) in
+      let window = try poolWindow(&view)
+      let ceilMode = try view.flag("ceil_mode")
+      return .op(.pooling(.average(window, ceilMode: ceilMode, countIncludePad: try view.flag("count_include_pad"))), of: view)
+    },
+    "GlobalAveragePool": { view throws(Failure) in .op(.pooling(.globalAverage), of: view) },
+    "GlobalMaxPool": { view throws(Failure) in .op(.pooling(.globalMax), of: view) },
+  ]
+
+  static let microsoft: [String: ReadingRule] = [
+    "FusedMatMul": fusedMatMul, "TransposeMatMul": fusedMatMul,
+  ]
+
+  private static let fusedMatMul: ReadingRule = { view throws(Failure) in
+    let alpha = try view.float("alpha", default: 1)
+    let transposeA = try view.flag("transA")
+    let transposeB = try view.flag("transB")
+    let batchA = try view.flag("transBatchA")
+    let batchB = try view.flag("transBatchB")
+    return .op(
+      .matrix(.fusedMatMul(.init(alpha: alpha, transposeA: transposeA, transposeB: transposeB, transposeBatchA: batchA, transposeBatchB: batchB))),
+      of: view)
+  }
+
+  private static func poolWindow(_ view: inout NodeView) throws(Failure) -> Window {
+    guard let kernel = try view.ints("kernel_shape"), !kernel.isEmpty, let window = try window(&view, kernel: kernel) else {
+      throw view.bad("kernel_shape", "is missing")
+    }
+    return window
+  }
+
+  /// The geometry; nil when neither attributes nor declared types tell how many spatial axes there are.
+  private static func window(_ view: inout NodeView, kernel: [Int]) throws(Failure) -> Window? {
+    let strides = try view.ints("strides")
+    let dilations = try view.ints("dilations")
+    let pads = try view.ints("pads")
+    let declaredRank = (view.type(at: 1)?.shape?.rank ?? view.type(at: 0)?.shape?.rank).map { $0 - 2 }
+    let rank = kernel.isEmpty ? strides?.count ?? dilations?.count ?? pads.map { $0.count / 2 } ?? declaredRank : kernel.count
+    guard let rank, rank >= 0 else { return nil }
+    func entries(_ values: [Int]?, _ name: String) throws(Failure) -> [Int] {
+      let values = values.flatMap { $0.isEmpty ? nil : $0 } ?? [Int](repeating: 1, count: rank)
+      guard values.count == rank, values.allSatisfy({ $0 > 0 }) else { throw view.bad(name, "needs one positive number per spatial axis") }
+      return values
+    }
+    guard kernel.allSatisfy({ $0 > 0 }) else { throw view.bad("kernel_shape", "is not positive") }
+    let padding: WindowPadding
+    switch try view.string("auto_pad", default: "NOTSET") {
+    case "NOTSET", "":
+      let explicit = pads.flatMap { $0.isEmpty ? nil : $0 } ?? [Int](repeating: 0, count: 2 * rank)
+      guard explicit.count == 2 * rank, explicit.allSatisfy({ $0 >= 0 }) else { throw view.bad("pads", "needs two numbers per spatial axis, none negative") }
+      padding = .explicit(explicit)
+    case "SAME_UPPER": padding = .sameUpper
+    case "SAME_LOWER": padding = .sameLower
+    case "VALID": padding = .valid
+    default: throw view.bad("auto_pad", "has an unknown value")
+    }
+    return Window(kernel: kernel, strides: try entries(strides, "strides"), dilations: try entries(dilations, "dilations"), padding: padding)
+  }
+}

@@ -1,0 +1,140 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Tensors
+
+/// What an operator's rule sees of a node: attributes of checked type, operands, the operator-set version.
+struct NodeView {
+  let message: NodeMessage
+  /// Of the node's domain.
+  let version: Int
+  let operands: [ValueID?]
+  /// Results that somebody reads: a rule may leave others out.
+  let wanted: [Bool]
+  /// What the graph built so far knows of a value.
+  let constant: (ValueID) -> Tensor?
+  let declaredType: (ValueID) -> TensorType?
+  /// Attributes inside a node are rarely tensors; the reader lends its decoder.
+  let decode: (TensorMessage) throws(Failure) -> Tensor
+  private(set) var unread: Set<String>
+
+  init(
+    _ message: NodeMessage, version: Int, operands: [ValueID?], wanted: [Bool],
+    constant: @escaping (ValueID) -> Tensor?, declaredType: @escaping (ValueID) -> TensorType?,
+    decode: @escaping (TensorMessage) throws(Failure) -> Tensor
+  ) {
+    self.message = message
+    self.version = version
+    self.operands = operands
+    self.wanted = wanted
+    self.constant = constant
+    self.declaredType = declaredType
+    self.decode = decode
+    unread = Set(message.attributes.map(\.name))
+  }
+
+  var operandCount: Int { operands.count }
+  var resultCount: Int { message.outputs.count }
+  func operand(_ index: Int) -> ValueID? { index < operands.count ? operands[index] : nil }
+  func wants(_ result: Int) -> Bool { result < wanted.count && wanted[result] }
+  func constant(at index: Int) -> Tensor? { operand(index).flatMap { constant($0) } }
+  func type(at index: Int) -> TensorType? { operand(index).flatMap { declaredType($0) } }
+
+  // MARK: Attributes
+
+  private mutating func attribute(_ name: String, _ kind: AttributeMessage.Kind) throws(Failure) -> AttributeMessage? {
+    unread.remove(name)
+    guard let attribute = message.attributes.first(where: { $0.name == name }) else { return nil }
+    guard !attribute.isReference else { throw bad(name, "refers to an attribute of a function, and this is none") }
+    guard attribute.kind == kind || attribute.kind == .undefined && attribute.has(kind) else { throw bad(name, "is not of type \(kind)") }
+    return attribute
+  }
+
+  func bad(_ name: String, _ problem: String) -> Failure {
+    Failure(.badAttribute, "\(message.opType): attribute '\(name)' \(problem)", at: .element(message.name))
+  }
+
+  /// Leaves an attribute out of account: it does not change what the node computes.
+  mutating func ignore(_ names: String...) { unread.subtract(names) }
+
+  mutating func int(_ name: String) throws(Failure) -> Int? {
+    guard let attribute = try attribute(name, .int) else { return nil }
+    return Int(attribute.int ?? 0)
+  }
+  mutating func int(_ name: String, default value: Int) throws(Failure) -> Int { try int(name) ?? value }
+  mutating func flag(_ name: String, default value: Bool = false) throws(Failure) -> Bool { try int(name).map { $0 != 0 } ?? value }
+  mutating func float(_ name: String) throws(Failure) -> Float? { try attribute(name, .float).map { $0.float ?? 0 } }
+  mutating func float(_ name: String, default value: Float) throws(Failure) -> Float { try float(name) ?? value }
+  mutating func ints(_ name: String) throws(Failure) -> [Int]? { try attribute(name, .ints)?.ints.map { Int($0) } }
+  mutating func floats(_ name: String) throws(Failure) -> [Float]? { try attribute(name, .floats)?.floats }
+  mutating func strings(_ name: String) throws(Failure) -> [[UInt8]]? { try attribute(name, .strings)?.strings }
+  mutating func bytes(_ name: String) throws(Failure) -> [UInt8]? { try attribute(name, .string).map { $0.string ?? [] } }
+  mutating func string(_ name: String) throws(Failure) -> String? {
+    guard let bytes = try bytes(name) else { return nil }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw bad(name, "is not UTF-8") }
+    return text
+  }
+  mutating func string(_ name: String, default value: String) throws(Failure) -> String { try string(name) ?? value }
+  mutating func tensor(_ name: String) throws(Failure) -> Tensor? {
+    guard let message = try attribute(name, .tensor) else { return nil }
+    guard let tensor = message.tensor else { throw bad(name, "holds no tensor") }
+    return try decode(tensor)
+  }
+}
+
+extension AttributeMessage {
+  /// Whether a field of that kind is filled in: files before IR version 2 leave the type out.
+  fileprivate func has(_ kind: Kind) -> Bool {
+    switch kind {
+    case .float: float != nil
+    case .int: int != nil
+    case .string: string != nil
+    case .tensor: tensor != nil
+    case .ints: !ints.isEmpty
+    case .floats: !floats.isEmpty
+    case .strings: !strings.isEmpty
+    default: false
+    }
+  }
+}
+
+/// What a node means in the IR.
+enum Translation {
+  /// One or more operations; the last one's results are the node's.
+  case steps([Step])
+  /// The operator is known, this use of it is not; the node stays verbatim.
+  case unsupported(String)
+
+  struct Step {
+    enum Operand {
+      /// The node's operand of that index.
+      case operand(Int)
+      /// An optional operand left out.
+      case absent
+      /// An attribute that became an input.
+      case constant(Tensor)
+      /// The result of an earlier step.
+      case step(Int)
+    }
+    var op: Op
+    var operands: [Operand]
+    init(_ op: Op, _ operands: [Operand]) {
+      self.op = op
+      self.operands = operands
+    }
+  }
+
+  /// The node's own operands under one operation.
+  static func op(_ op: Op, of view: NodeView) -> Translation { .steps([Step(op, view.operands.indices.map { .operand($0) })]) }
+  /// The first operands of the node, then constants.
+  static func op(_ op: Op, of view: NodeView, first count: Int, then constants: [Tensor?]) -> Translation {
+    .steps([Step(op, (0..<count).map { .operand($0) } + constants.map { $0.map { .constant($0) } ?? .absent })])
+  }
+}
+
+/// How one operator of a file is read.
+typealias ReadingRule = @Sendable (inout NodeView) throws(Failure) -> Translation
+
+extension Tensor {
+  /// A vector of 64-bit integers, as shape arguments are.
+  static func vector(_ values: [Int]) throws(Failure) -> Tensor { try Tensor(int64: values.map { Int64($0) }, dims: [values.count]) }
+}

@@ -1,0 +1,98 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Tensors
+
+/// Normalizations, softmax and reductions.
+enum NormalizationRules {
+  static let standard: [String: ReadingRule] = [
+    // ONNX Runtime's optimizer writes these two into the standard domain whatever its version.
+    "LayerNormalization": layer, "SimplifiedLayerNormalization": rms,
+    "RMSNormalization": rms,
+    "BatchNormalization": { view throws(Failure) in
+      view.ignore("momentum", "is_test", "consumed_inputs")
+      if try view.flag("training_mode") || (1..<max(view.resultCount, 1)).contains(where: { view.wants($0) }) { return .unsupported("training mode") }
+      if try view.int("spatial", default: 1) != 1 { return .unsupported("statistics per position") }
+      return .steps([.init(.normalization(.batch(epsilon: try view.float("epsilon", default: 1e-5))), (0..<5).map { .operand($0) })])
+    },
+    "InstanceNormalization": { view throws(Failure) in
+      view.ignore("consumed_inputs")
+      return .op(.normalization(.instance(epsilon: try view.float("epsilon", default: 1e-5))), of: view)
+    },
+    "GroupNormalization": { view throws(Failure) in
+      if view.version < 21 { return .unsupported("one scale per group, as before version 21") }
+      guard let groups = try view.int("num_groups"), groups > 0 else { throw view.bad("num_groups", "is missing or not positive") }
+      let epsilon = try view.float("epsilon", default: 1e-5)
+      return try view.int("stash_type", default: 1) == 1 ? .op(.normalization(.group(groups: groups, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+    },
+    "LpNormalization": { view throws(Failure) in
+      let axis = try view.int("axis", default: -1)
+      return .op(.normalization(.lp(axis: axis, p: try view.int("p", default: 2))), of: view)
+    },
+    "Softmax": softmax { .softmax(axis: $0) },
+    "LogSoftmax": softmax { .logSoftmax(axis: $0) },
+    "ReduceSum": reduction(.sum, axesAreInputSince: 13), "ReduceMean": reduction(.mean), "ReduceMax": reduction(.max), "ReduceMin": reduction(.min),
+    "ReduceProd": reduction(.prod), "ReduceL1": reduction(.l1), "ReduceL2": reduction(.l2), "ReduceSumSquare": reduction(.sumSquare),
+    "ReduceLogSum": reduction(.logSum), "ReduceLogSumExp": reduction(.logSumExp),
+    "ArgMax": argument(.argMax), "ArgMin": argument(.argMin),
+  ]
+
+  static let microsoft: [String: ReadingRule] = [
+    "LayerNormalization": layer, "SimplifiedLayerNormalization": rms,
+    "SkipLayerNormalization": { view throws(Failure) in
+      .op(.normalization(.skipLayer(epsilon: try view.float("epsilon", default: 1e-12))), of: view)
+    },
+    "SkipSimplifiedLayerNormalization": { view throws(Failure) in
+      .op(.normalization(.skipRMS(epsilon: try view.float("epsilon", default: 1e-12))), of: view)
+    },
+  ]
+
+  private static let layer: ReadingRule = { view throws(Failure) in
+    let axis = try view.int("axis", default: -1)
+    let epsilon = try view.float("epsilon", default: 1e-5)
+    return try view.int("stash_type", default: 1) == 1 ? .op(.normalization(.layer(axis: axis, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+  }
+
+  private static let rms: ReadingRule = { view throws(Failure) in
+    let axis = try view.int("axis", default: -1)
+    let epsilon = try view.float("epsilon", default: 1e-5)
+    if view.wants(1) { return .unsupported("its second result is read") }
+    return try view.int("stash_type", default: 1) == 1 ? .op(.normalization(.rms(axis: axis, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+  }
+
+  /// Before version 13 the axes from `axis` on were one: flattened, normalized and shaped back.
+  private static func softmax(_ make: @escaping @Sendable (Int) -> SoftmaxOp) -> ReadingRule {
+    { view throws(Failure) in
+      if view.version >= 13 { return .op(.softmax(make(try view.int("axis", default: -1))), of: view) }
+      let axis = try view.int("axis", default: 1)
+      let rank = view.type(at: 0)?.shape?.rank
+      if axis == -1 || rank.map({ axis == $0 - 1 }) ?? false { return .op(.softmax(make(-1)), of: view) }
+      return .steps([
+        .init(.generator(.shape(start: 0, end: nil)), [.operand(0)]),
+        .init(.layout(.flatten(axis: axis)), [.operand(0)]),
+        .init(.softmax(make(-1)), [.step(1)]),
+        .init(.layout(.reshape(allowZero: false)), [.step(2), .step(0)]),
+      ])
+    }
+  }
+
+  /// Axes were an attribute before version 18 (13 for the sum).
+  private static func reduction(_ kind: ReductionOp.Kind, axesAreInputSince change: Int = 18) -> ReadingRule {
+    { view throws(Failure) in
+      let keepDims = try view.flag("keepdims", default: true)
+      if view.version >= change {
+        return .op(.reduction(.init(kind, keepDims: keepDims, noopWithEmptyAxes: try view.flag("noop_with_empty_axes"))), of: view)
+      }
+      let op = Op.reduction(.init(kind, keepDims: keepDims))
+      guard let axes = try view.ints("axes"), !axes.isEmpty else { return .op(op, of: view, first: 1, then: []) }
+      return .op(op, of: view, first: 1, then: [try Tensor.vector(axes)])
+    }
+  }
+
+  private static func argument(_ kind: ReductionOp.Kind) -> ReadingRule {
+    { view throws(Failure) in
+      if try view.flag("select_last_index") { return .unsupported("the last index among equals") }
+      let axis = try view.int("axis", default: 0)
+      return .op(.reduction(.init(kind, keepDims: try view.flag("keepdims", default: true))), of: view, first: 1, then: [try Tensor.vector([axis])])
+    }
+  }
+}
