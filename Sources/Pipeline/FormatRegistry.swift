@@ -12,6 +12,8 @@ public struct FileFacts: Sendable {
   public var parameters: Int
   /// The file and the external files it refers to.
   public var byteCount: Int
+  /// How often each operator occurs, as the file spells it.
+  public var operators: [String: Int]
 }
 
 /// A file format: how to know it by its content, how to read it, how to write it.
@@ -40,7 +42,7 @@ enum FormatRegistry {
     },
     read: { (source, _, _) throws(Failure) in
       let graph = try GraphParser.parse(String(decoding: source.bytes(in: 0..<source.count), as: UTF8.self))
-      return (graph, FileFacts(format: "vcg", producer: "", parameters: ParameterCount.of(graph), byteCount: source.count))
+      return (graph, FileFacts(format: "vcg", producer: "", parameters: GraphFacts.parameterCount(graph), byteCount: source.count, operators: GraphFacts.operatorCounts(graph)))
     },
     write: { (graph, path) throws(Failure) in try AtomicOutput.write([.bytes(Array(GraphPrinter.print(graph).utf8))], to: path) })
 
@@ -60,7 +62,7 @@ enum FormatRegistry {
       let model = try ONNXReader.read(source, path: path, sink: &sink)
       let header = model.header
       let producer = [header.producerName, header.producerVersion].filter { !$0.isEmpty }.joined(separator: " ")
-      return (model.graph, FileFacts(format: "onnx", producer: producer, parameters: header.parameterCount, byteCount: header.byteCount))
+      return (model.graph, FileFacts(format: "onnx", producer: producer, parameters: header.parameterCount, byteCount: header.byteCount, operators: header.operatorCounts))
     },
     write: { (graph, path) throws(Failure) in try ONNXWriter.write(graph, to: path) })
 
