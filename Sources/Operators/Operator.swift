@@ -1,9 +1,9 @@
 public import Diagnostics
 public import Tensors
 
-/// What is known of an integer vector (or scalar) of shape arithmetic: one `Dim` per element, symbols included.
+/// What is known of a small integer tensor of shape arithmetic: one `Dim` per element, symbols included, row-major.
 public struct SymbolicVector: Hashable, Sendable {
-  /// Empty for a scalar, one entry for a vector.
+  /// Empty for a scalar, one entry for a vector; pads are sometimes built through a matrix.
   public var dims: [Int]
   public var elements: [Dim]
   public init(dims: [Int], elements: [Dim]) {
@@ -20,15 +20,15 @@ public enum KnownValue: Sendable {
   /// The elements as dimensions: of an integer tensor of rank 0 or 1, or of a symbolic vector.
   public var dimensions: [Dim]? {
     switch self {
-    case .symbolic(let vector): vector.elements
-    case .tensor(let tensor): tensor.dims.count <= 1 ? tensor.integers()?.map { Dim($0) } : nil
+    case .symbolic(let vector): vector.dims.count <= 1 ? vector.elements : nil
+    case .tensor(let tensor): tensor.dims.count <= 1 && tensor.count <= ShapeArithmetic.countLimit ? tensor.integers()?.map { Dim($0) } : nil
     }
   }
-  /// The elements as numbers, when all are.
+  /// The elements as numbers, row-major, when all are and they are few enough to be a shape.
   public var integers: [Int]? {
     switch self {
     case .symbolic(let vector): Shape(vector.elements).concrete
-    case .tensor(let tensor): tensor.integers()
+    case .tensor(let tensor): tensor.count <= ShapeArithmetic.countLimit ? tensor.integers() : nil
     }
   }
 }

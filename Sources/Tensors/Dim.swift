@@ -1,10 +1,11 @@
 /// One dimension: a number, or a polynomial in symbols with integer coefficients (`batch`, `4*batch`, `h*w + 1`).
 ///
 /// Arithmetic is exact; what a polynomial cannot say (a quotient that does not come out even, a maximum) becomes an
-/// opaque symbol named after the expression, so that equal expressions stay equal. Overflow gives nil.
+/// opaque factor named after the expression, so that equal expressions stay equal and substitution still sees through
+/// it. Symbols stand for sizes and are taken to be 1 or more. Overflow gives nil.
 public struct Dim: Hashable, Sendable, CustomStringConvertible {
-  /// A product of symbols, sorted; empty for the constant term.
-  typealias Monomial = [String]
+  /// A product of factors, sorted; empty for the constant term.
+  typealias Monomial = [DimFactor]
 
   private enum Form: Hashable {
     case known(Int)
@@ -18,8 +19,9 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
   private let form: Form
 
   public init(_ value: Int) { form = .known(value) }
-  public init(symbol: String) { form = .polynomial([Term(monomial: [symbol], coefficient: 1)]) }
-  private init(terms: [Monomial: Int]) {
+  public init(symbol: String) { self.init(factor: DimFactor(symbol: symbol)) }
+  init(factor: DimFactor) { form = .polynomial([Term(monomial: [factor], coefficient: 1)]) }
+  init(terms: [Monomial: Int]) {
     let kept = terms.filter { $0.value != 0 }
     if kept.isEmpty {
       form = .known(0)
@@ -33,21 +35,29 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
   /// The number, when there is nothing symbolic in it.
   public var value: Int? { if case .known(let value) = form { value } else { nil } }
 
-  /// The terms of the sum, constant term first: for printing and for reading back.
+  /// The terms of the sum, constant term first: for printing and for reading back. Opaque factors go by their names.
   package var polynomial: [(coefficient: Int, symbols: [String])] {
     switch form {
     case .known(let value): [(value, [])]
-    case .polynomial(let terms): terms.map { ($0.coefficient, $0.monomial) }
+    case .polynomial(let terms): terms.map { ($0.coefficient, $0.monomial.map(\.name)) }
     }
   }
 
-  /// The symbols that occur.
-  public var symbols: Set<String> {
-    guard case .polynomial(let terms) = form else { return [] }
-    return Set(terms.flatMap(\.monomial))
+  /// The name, when this is one symbol and nothing else.
+  public var symbol: String? {
+    guard case .polynomial(let terms) = form, terms.count == 1, terms[0].coefficient == 1, terms[0].monomial.count == 1,
+      case .symbol = terms[0].monomial[0].meaning
+    else { return nil }
+    return terms[0].monomial[0].name
   }
 
-  private var terms: [Monomial: Int] {
+  /// The symbols that occur, inside opaque factors too.
+  public var symbols: Set<String> {
+    guard case .polynomial(let terms) = form else { return [] }
+    return terms.reduce(into: []) { set, term in for factor in term.monomial { set.formUnion(factor.symbols) } }
+  }
+
+  var terms: [Monomial: Int] {
     switch form {
     case .known(let value): value == 0 ? [:] : [[]: value]
     case .polynomial(let terms): Dictionary(uniqueKeysWithValues: terms.map { ($0.monomial, $0.coefficient) })
@@ -59,6 +69,8 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
       let (sum, overflow) = a.addingReportingOverflow(b)
       return overflow ? nil : Dim(sum)
     }
+    if value == 0 { return other }
+    if other.value == 0 { return self }
     var result = terms
     for (monomial, coefficient) in other.terms {
       let (sum, overflow) = (result[monomial] ?? 0).addingReportingOverflow(coefficient)
@@ -73,12 +85,14 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
       let (product, overflow) = a.multipliedReportingOverflow(by: b)
       return overflow ? nil : Dim(product)
     }
+    if value == 1 { return other }
+    if other.value == 1 { return self }
     var result: [Monomial: Int] = [:]
     for (m1, c1) in terms {
       for (m2, c2) in other.terms {
         let (product, overflow) = c1.multipliedReportingOverflow(by: c2)
         if overflow { return nil }
-        let monomial = (m1 + m2).sorted()
+        let monomial = m1.isEmpty ? m2 : m2.isEmpty ? m1 : (m1 + m2).sorted()
         let (sum, overflow2) = (result[monomial] ?? 0).addingReportingOverflow(product)
         if overflow2 { return nil }
         result[monomial] = sum
@@ -88,7 +102,7 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
   }
 
   public var negated: Dim? { multiplied(by: Dim(-1)) }
-  public func subtracting(_ other: Dim) -> Dim? { other.negated.flatMap { adding($0) } }
+  public func subtracting(_ other: Dim) -> Dim? { self == other ? Dim(0) : other.negated.flatMap { adding($0) } }
 
   /// The quotient when it comes out even for every value of the symbols, else nil.
   public func dividedExactly(by divisor: Dim) -> Dim? {
@@ -96,15 +110,16 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
       guard b != 0, !(a == .min && b == -1), a % b == 0 else { return nil }
       return Dim(a / b)
     }
+    if divisor.value == 1 { return self }
     if self == divisor { return Dim(1) }
     let divisorTerms = divisor.terms
-    guard divisorTerms.count == 1, let (monomial, coefficient) = divisorTerms.first, coefficient != 0 else { return nil }
+    guard divisorTerms.count == 1, let (monomial, coefficient) = divisorTerms.first, coefficient != 0 else { return dividedByPolynomial(divisor) }
     var result: [Monomial: Int] = [:]
     for (m, c) in terms {
       guard !(c == .min && coefficient == -1), c % coefficient == 0 else { return nil }
       var rest = m
-      for symbol in monomial {
-        guard let index = rest.firstIndex(of: symbol) else { return nil }
+      for factor in monomial {
+        guard let index = rest.firstIndex(of: factor) else { return nil }
         rest.remove(at: index)
       }
       result[rest] = c / coefficient
@@ -112,40 +127,35 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
     return Dim(terms: result)
   }
 
-  /// `floor(self / divisor)`, opaque when it is not exact and not known; nil for division by zero.
-  public func floorDivided(by divisor: Dim) -> Dim? {
-    if divisor.value == 0 { return nil }
-    if let exact = dividedExactly(by: divisor) { return exact }
-    if let a = value, let b = divisor.value {
-      guard !(a == .min && b == -1) else { return nil }
-      let quotient = a / b
-      return Dim(a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient)
+  /// Long division by a polynomial of several terms: `batch*(h*w+1) / (h*w+1)`. Each step cancels the largest term.
+  private func dividedByPolynomial(_ divisor: Dim) -> Dim? {
+    guard case .polynomial(let divisorTerms) = divisor.form, let lead = divisorTerms.max(by: Dim.graded) else { return nil }
+    let leading = Dim(terms: [lead.monomial: lead.coefficient])
+    var rest = self
+    var quotient = Dim(0)
+    for _ in 0..<64 {
+      if rest.value == 0 { return quotient }
+      guard case .polynomial(let terms) = rest.form, let top = terms.max(by: Dim.graded),
+        let step = Dim(terms: [top.monomial: top.coefficient]).dividedExactly(by: leading),
+        let product = step.multiplied(by: divisor), let next = rest.subtracting(product), let sum = quotient.adding(step)
+      else { return nil }
+      rest = next
+      quotient = sum
     }
-    return Dim(symbol: "floor((\(self))/(\(divisor)))")
+    return nil
   }
 
-  /// The value with symbols replaced; symbols without a value stay.
-  public func substituting(_ values: [String: Int]) -> Dim? {
-    guard case .polynomial(let terms) = form else { return self }
-    var sum = Dim(0)
-    for term in terms {
-      var product = Dim(term.coefficient)
-      for symbol in term.monomial {
-        guard let next = product.multiplied(by: values[symbol].map { Dim($0) } ?? Dim(symbol: symbol)) else { return nil }
-        product = next
-      }
-      guard let next = sum.adding(product) else { return nil }
-      sum = next
-    }
-    return sum
+  /// The graded lexicographic order of terms.
+  private static func graded(_ a: Term, _ b: Term) -> Bool {
+    a.monomial.count != b.monomial.count ? a.monomial.count < b.monomial.count : b.monomial.lexicographicallyPrecedes(a.monomial)
   }
 
   public var description: String {
     guard case .polynomial(let terms) = form else { return value.map(String.init) ?? "?" }
     return terms.reversed().map { term in
       if term.monomial.isEmpty { return String(term.coefficient) }
-      let symbols = term.monomial.joined(separator: "*")
-      return term.coefficient == 1 ? symbols : "\(term.coefficient)*\(symbols)"
+      let factors = term.monomial.map(\.name).joined(separator: "*")
+      return term.coefficient == 1 ? factors : "\(term.coefficient)*\(factors)"
     }.joined(separator: "+").replacing("+-", with: "-")
   }
 }

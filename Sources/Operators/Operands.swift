@@ -1,0 +1,120 @@
+internal import Diagnostics
+public import Tensors
+
+extension Dim {
+  /// The size of an axis of which nothing is known. `Inference` gives each occurrence a name of its own.
+  public static let unknown = Dim(symbol: "?")
+
+  func plus(_ other: Dim) throws(Failure) -> Dim { try checked(adding(other)) }
+  func minus(_ other: Dim) throws(Failure) -> Dim { try checked(subtracting(other)) }
+  func times(_ other: Dim) throws(Failure) -> Dim { try checked(multiplied(by: other)) }
+  func floored(by other: Dim) throws(Failure) -> Dim { try checked(floorDivided(by: other)) }
+  func ceiled(by other: Dim) throws(Failure) -> Dim { try checked(ceilDivided(by: other)) }
+  func atLeast(_ other: Dim) throws(Failure) -> Dim { try checked(maximum(other)) }
+  func atMost(_ other: Dim) throws(Failure) -> Dim { try checked(minimum(other)) }
+
+  private func checked(_ result: Dim?) throws(Failure) -> Dim {
+    guard let result else { throw Failure(.sizeOverflow, "a size computed from \(self) overflows") }
+    return result
+  }
+
+  /// Whether the two may be the same size: false only where they are certain to differ.
+  func agrees(with other: Dim) -> Bool {
+    if let a = value, let b = other.value { return a == b }
+    return true
+  }
+
+  /// The more telling of two sizes that agree.
+  func merged(with other: Dim) -> Dim { value != nil || other == .unknown ? self : other.value != nil || self == .unknown ? other : self }
+}
+
+extension Shape {
+  /// A shape of that rank of which no size is known.
+  static func unknown(rank: Int) -> Shape { Shape([Dim](repeating: .unknown, count: rank)) }
+}
+
+extension Array where Element == Fact? {
+  func fact(_ index: Int) -> Fact? { index < count ? self[index] : nil }
+
+  func required(_ index: Int) throws(Failure) -> Fact {
+    guard let fact = fact(index) else { throw Failure(.operandCount, "operand \(index) is missing") }
+    return fact
+  }
+
+  /// The element type that the given operands share.
+  func sharedElement(_ indices: [Int], of mnemonic: String) throws(Failure) -> ElementType {
+    var found: ElementType?
+    for index in indices {
+      guard let element = fact(index)?.type.element else { continue }
+      if let found, found != element { throw Failure(.typeMismatch, "\(mnemonic) of \(found.name) and \(element.name)") }
+      found = element
+    }
+    guard let found else { throw Failure(.operandCount, "\(mnemonic) has no operands") }
+    return found
+  }
+}
+
+extension Array where Element == Tensor? {
+  func tensor(_ index: Int) -> Tensor? { index < count ? self[index] : nil }
+
+  func required(_ index: Int) throws(Failure) -> Tensor {
+    guard let tensor = tensor(index) else { throw Failure(.operandCount, "operand \(index) is missing") }
+    return tensor
+  }
+}
+
+extension Operator {
+  /// `axis` counted from the front.
+  func axis(_ axis: Int, rank: Int) throws(Failure) -> Int {
+    guard axis >= -rank, axis < rank else { throw Failure(.shapeMismatch, "\(mnemonic) has axis \(axis) of a tensor of rank \(rank)") }
+    return axis < 0 ? axis + rank : axis
+  }
+
+  /// Axes counted from the front, each once.
+  func axes(_ list: [Int], rank: Int) throws(Failure) -> [Int] {
+    var result: [Int] = []
+    for item in list {
+      let next = try axis(item, rank: rank)
+      guard !result.contains(next) else { throw Failure(.shapeMismatch, "\(mnemonic) has axis \(next) twice") }
+      result.append(next)
+    }
+    return result
+  }
+
+  func mismatch(_ message: String) -> Failure { Failure(.shapeMismatch, "\(mnemonic): \(message)") }
+
+  func checkFloat(_ element: ElementType) throws(Failure) {
+    guard element.isFloatingPoint else { throw Failure(.typeMismatch, "\(mnemonic) of \(element.name)") }
+  }
+
+  func checkNumeric(_ element: ElementType) throws(Failure) {
+    guard element.isFloatingPoint || element.isInteger else { throw Failure(.typeMismatch, "\(mnemonic) of \(element.name)") }
+  }
+
+  func checkRank(_ shape: Shape, _ range: ClosedRange<Int>, _ operand: String) throws(Failure) {
+    guard range.contains(shape.rank) else { throw mismatch("\(operand) has rank \(shape.rank)") }
+  }
+
+  func checkAgree(_ a: Dim, _ b: Dim, _ what: @autoclosure () -> String) throws(Failure) {
+    guard a.agrees(with: b) else { throw mismatch("\(what()): \(a) and \(b)") }
+  }
+
+  /// The element types and concrete dimensions of what `evaluate` has to make, by the shape rule itself.
+  func resultTypes(_ operands: [Tensor?], _ resultCount: Int) throws(Failure) -> [(element: ElementType, dims: [Int])] {
+    let facts = try infer(operands.map { $0.map { Fact($0.type, value: .tensor($0)) } }, resultCount: resultCount)
+    var result: [(element: ElementType, dims: [Int])] = []
+    for fact in facts {
+      guard let dims = fact.type.shape?.concrete else {
+        throw Failure(.operatorNotRunnable, "\(mnemonic): the result's shape \(fact.type) is not known from the operands")
+      }
+      guard let count = dims.checkedProduct, fact.type.element == .string || fact.type.element.byteCount(of: count) != nil else {
+        throw Failure(.sizeOverflow, "\(mnemonic): a result of dimensions \(dims) does not fit")
+      }
+      guard count <= 1 << 28 else { throw Failure(.outOfMemory, "\(mnemonic): a result of \(count) elements is too large for the reference kernels") }
+      result.append((fact.type.element, dims))
+    }
+    return result
+  }
+
+  func notRunnable(_ element: ElementType) -> Failure { Failure(.operatorNotRunnable, "there is no reference kernel for \(mnemonic) of \(element.name)") }
+}
