@@ -36,13 +36,11 @@ public enum Inspection {
     model.file.operators.map { OperatorCount(name: $0.key, count: $0.value) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
   }
 
-  /// Work for one sample: symbols, of which the batch is one, are read as 1.
+  /// Work for one sample; nil where operators without a meaning leave values untyped.
   static func cost(_ typed: TypedGraph) -> CostSummary {
-    let symbols = Set(typed.graph.inputs.flatMap { typed.shape(of: $0)?.dims.flatMap { $0.symbols } ?? [] })
-    guard !symbols.isEmpty else { return CostSummary(macs: typed.totalCost?.macs, elementwise: typed.totalCost?.elementwise, activationBytesPeak: typed.activationBytesPeak) }
-    var sink = DiagnosticSink()
-    guard let one = try? Inference.infer(typed.graph, symbols: Dictionary(uniqueKeysWithValues: symbols.map { ($0, 1) }), sink: &sink) else { return CostSummary() }
-    return CostSummary(macs: one.totalCost?.macs, elementwise: one.totalCost?.elementwise, activationBytesPeak: one.activationBytesPeak)
+    guard typed.untyped.isEmpty else { return CostSummary() }
+    let cost = typed.cost
+    return CostSummary(macs: cost.macs, elementwise: cost.elementwise, activationBytesPeak: typed.activationBytesPeak)
   }
 
   private static func blocks(of model: ModelAnalysis) -> [AttentionSummary] {
