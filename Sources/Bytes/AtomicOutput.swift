@@ -26,13 +26,18 @@ public enum AtomicOutput {
     for input in inputs where isSameFile(input, path) {
       throw Failure(.outputUnwritable, "the output would overwrite the input", at: place, advice: "choose another output path")
     }
+    // Renaming over a device or a pipe would replace it, and over a link would leave what it points to as it was.
     var status = stat()
-    if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      throw Failure(.outputUnwritable, "is a directory", at: place)
+    if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+      let what = status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file"
+      throw Failure(.outputUnwritable, what, at: place)
     }
+    let path = resolvingLinks(path)
     let temporary = "\(path).\(getpid()).tmp"
     let file = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard file >= 0 else { throw Failure(.outputUnwritable, "cannot create the file: \(systemErrorText())", at: place) }
+    unsafe vc_set_temporary_file(temporary)
+    defer { vc_set_temporary_file(nil) }
     do throws(Failure) {
       for segment in segments { try write(segment, to: file, place: place) }
       guard close(file) == 0 else { throw Failure(.outputUnwritable, "cannot write: \(systemErrorText())", at: place) }
@@ -79,6 +84,12 @@ public enum AtomicOutput {
       }
       done += written
     }
+  }
+
+  private static func resolvingLinks(_ path: String) -> String {
+    guard let resolved = unsafe realpath(path, nil) else { return path }
+    defer { unsafe free(resolved) }
+    return unsafe String(cString: resolved)
   }
 
   private static func isSameFile(_ a: String, _ b: String) -> Bool {

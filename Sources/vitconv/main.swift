@@ -1,1 +1,1 @@
-print("vitconv")
+VitconvCommand.start()

@@ -1,0 +1,2 @@
+#define UNIT(name) vc_baseline_##name
+#include "loops/unit.h"

@@ -1,0 +1,19 @@
+#pragma once
+#include "include/cvector.h"
+
+/// The loops of one vector unit, in the order of cvector.h.
+struct vector_unit {
+  void (*unary)(VCUnary, const float *, float *, size_t, float, float);
+  void (*binary)(VCBinary, const float *, ptrdiff_t, const float *, ptrdiff_t, float *, size_t);
+  void (*softmax)(const float *, const float *, float, float *, size_t);
+  void (*log_softmax)(const float *, float *, size_t);
+  void (*normalize)(const float *, const float *, const float *, float *, size_t, float, int, float *, float *);
+  float (*reduce)(VCReduce, const float *, size_t);
+  void (*reduce_into)(VCReduce, const float *, float *, size_t);
+  void (*transpose)(const uint32_t *, ptrdiff_t, uint32_t *, ptrdiff_t, size_t, size_t);
+};
+
+extern const struct vector_unit vc_baseline_unit;
+#if defined(__x86_64__)
+extern const struct vector_unit vc_avx2_unit, vc_avx512_unit;
+#endif

@@ -1,0 +1,15 @@
+// The loops for one vector unit. The including file defines UNIT(name) to name its copies and has set the target.
+#include "../include/cvector.h"
+#include "../dispatch.h"
+#include <math.h>
+#include <string.h>
+
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#include "lanes.h"
+#include "pointwise.h"
+#include "rows.h"
+
+const struct vector_unit UNIT(unit) = {
+    UNIT(unary), UNIT(binary), UNIT(softmax), UNIT(log_softmax), UNIT(normalize), UNIT(reduce), UNIT(reduce_into), UNIT(transpose),
+};

@@ -1,0 +1,107 @@
+internal import COneDNN
+internal import Diagnostics
+
+/// The engine and stream of oneDNN that every primitive runs on.
+enum OneDNN {
+  /// Nil where the library cannot start.
+  nonisolated(unsafe) static let engine: dnnl_engine_t? = {
+    var engine: dnnl_engine_t?
+    return unsafe dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success ? engine : nil
+  }()
+  nonisolated(unsafe) static let stream: dnnl_stream_t? = {
+    var stream: dnnl_stream_t?
+    guard let engine = unsafe engine else { return nil }
+    return unsafe dnnl_stream_create(&stream, engine, dnnl_stream_default_flags.rawValue) == dnnl_success ? stream : nil
+  }()
+
+  static func check(_ status: dnnl_status_t, _ what: StaticString) throws(Failure) {
+    if status == dnnl_success { return }
+    if status == dnnl_out_of_memory { throw Failure(.outOfMemory, "oneDNN has no memory for \(what)") }
+    throw Failure(.kernelFailure, "oneDNN refused \(what) (status \(status.rawValue))")
+  }
+
+  /// The description of a single-precision tensor at these strides.
+  static func describe(_ layout: Strided) throws(Failure) -> dnnl_memory_desc_t {
+    guard layout.rank <= Int(DNNL_MAX_NDIMS) else { throw Failure(.kernelFailure, "more than \(DNNL_MAX_NDIMS) axes") }
+    var description = dnnl_memory_desc_t()
+    let (dims, strides) = (padded(layout.dims), padded(layout.strides))
+    try check(unsafe dnnl_memory_desc_init_by_strides(&description, CInt(layout.rank), dims, dnnl_f32, strides), "a memory description")
+    return description
+  }
+
+  /// The description of a tensor whose layout the primitive may choose.
+  static func describe(any dims: [Int]) throws(Failure) -> dnnl_memory_desc_t {
+    guard dims.count <= Int(DNNL_MAX_NDIMS) else { throw Failure(.kernelFailure, "more than \(DNNL_MAX_NDIMS) axes") }
+    var description = dnnl_memory_desc_t()
+    try check(
+      unsafe dnnl_memory_desc_init_by_tag(&description, CInt(dims.count), padded(dims), dnnl_f32, dnnl_format_tag_any), "a memory description")
+    return description
+  }
+
+  static func padded(_ values: [Int]) -> [dnnl_dim_t] {
+    values.map { dnnl_dim_t($0) } + [dnnl_dim_t](repeating: 0, count: Swift.max(0, Int(DNNL_MAX_NDIMS) - values.count))
+  }
+}
+
+/// Scratch memory that the primitives of one plan share; it grows to the largest demand before the first run.
+@safe public final class Workspace {
+  public private(set) var byteCount = 0
+  private var base: UnsafeMutableRawPointer?
+
+  public init() { unsafe base = nil }
+  deinit { unsafe base?.deallocate() }
+
+  func reserve(_ bytes: Int) { byteCount = Swift.max(byteCount, bytes) }
+
+  var memory: UnsafeMutableRawPointer? {
+    if unsafe base == nil, byteCount > 0 { unsafe base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64) }
+    return unsafe base
+  }
+}
+
+/// A prepared oneDNN operation together with the memory objects of its arguments.
+@safe final class Primitive {
+  private let primitive: dnnl_primitive_t
+  private var arguments: [dnnl_exec_arg_t]
+  private let workspace: Workspace
+
+  /// - Parameters:
+  ///   - descriptor: consumed.
+  ///   - arguments: what `run` is given pointers for, in that order.
+  init(consuming descriptor: dnnl_primitive_desc_t, arguments: [(index: Int32, description: dnnl_memory_desc_t)], workspace: Workspace) throws(Failure) {
+    defer { _ = unsafe dnnl_primitive_desc_destroy(descriptor) }
+    self.workspace = workspace
+    var created: dnnl_primitive_t?
+    try OneDNN.check(unsafe dnnl_primitive_create(&created, descriptor), "a primitive")
+    guard let created = unsafe created else { throw Failure(.kernelFailure, "oneDNN made no primitive") }
+    unsafe primitive = created
+    unsafe self.arguments = []
+    for (index, description) in arguments { try add(index, description) }
+    if let scratch = unsafe dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0) {
+      workspace.reserve(unsafe dnnl_memory_desc_get_size(scratch))
+      try add(DNNL_ARG_SCRATCHPAD, unsafe scratch.pointee)
+    }
+  }
+
+  private func add(_ index: Int32, _ description: dnnl_memory_desc_t) throws(Failure) {
+    var memory: dnnl_memory_t?
+    var description = description
+    try OneDNN.check(unsafe dnnl_memory_create(&memory, &description, OneDNN.engine, nil), "a memory object")
+    unsafe arguments.append(dnnl_exec_arg_t(arg: index, memory: memory))
+  }
+
+  deinit {
+    for unsafe argument in unsafe arguments { _ = unsafe dnnl_memory_destroy(argument.memory) }
+    _ = unsafe dnnl_primitive_destroy(primitive)
+  }
+
+  func run(_ pointers: [UnsafeRawPointer?]) throws(Failure) {
+    for unsafe (place, pointer) in unsafe pointers.enumerated() {
+      try OneDNN.check(unsafe dnnl_memory_set_data_handle(arguments[place].memory, UnsafeMutableRawPointer(mutating: pointer)), "a pointer")
+    }
+    if unsafe arguments.count > pointers.count {
+      try OneDNN.check(unsafe dnnl_memory_set_data_handle(arguments[pointers.count].memory, workspace.memory), "a pointer")
+    }
+    try OneDNN.check(unsafe dnnl_primitive_execute(primitive, OneDNN.stream, CInt(arguments.count), arguments), "to run")
+  }
+}

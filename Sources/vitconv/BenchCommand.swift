@@ -1,0 +1,36 @@
+import ArgumentParser
+import Pipeline
+import Reporting
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Times a checkpoint on the CPU.",
+    discussion: """
+      Examples:
+        vitconv bench vit.onnx
+        vitconv bench vit.onnx --runs 100 --warmup 10 --threads 1 --batch 8 --json
+      """)
+
+  @Argument(help: "The checkpoint; '-' reads standard input.", completion: .file())
+  var model: String
+
+  @Option(help: "Passes that are timed.")
+  var runs: Int = 20
+
+  @Option(help: "Passes before that, not timed.")
+  var warmup: Int = 3
+
+  @Option(help: "Samples of one pass, where the model's first axis is symbolic.")
+  var batch: Int = 1
+
+  @OptionGroup var common: CommonOptions
+
+  mutating func validate() throws {
+    if !(1...1_000_000).contains(runs) { throw ValidationError("--runs must be 1 to 1000000, not \(runs)") }
+    if !(0...1_000_000).contains(warmup) { throw ValidationError("--warmup must be 0 to 1000000, not \(warmup)") }
+    if !(1...1_000_000).contains(batch) { throw ValidationError("--batch must be 1 to 1000000, not \(batch)") }
+  }
+
+  func run() throws {}
+}

@@ -1,0 +1,66 @@
+import ArgumentParser
+import Diagnostics
+import Pipeline
+import Reporting
+
+struct ConvertCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Writes a checkpoint in another format and/or with rewritten blocks.",
+    discussion: """
+      The suffix of OUT names the format. The input is never overwritten, and OUT is written whole or not at all.
+
+      Examples:
+        vitconv convert vit.onnx -o copy.onnx
+        vitconv convert vit.onnx -o vit.vcg
+        vitconv convert vit.onnx -o small.onnx --rewrite fcvit:kernel=5 --blocks 0,3-5 --samples images.npz
+        vitconv convert vit.onnx -o small.onnx --rewrite fcvit --blocks auto --budget top1-drop=0.01 --samples images.npz \
+      --report report.json
+        vitconv convert --list-rewrites
+      """)
+
+  @Argument(help: "The checkpoint; '-' reads standard input.", completion: .file())
+  var model: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Where to write.", valueName: "out"), completion: .file())
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp("A rewrite and its settings; may be given again, applied in order.", valueName: "name[:key=value,...]"),
+    completion: .list(["fcvit", "oamixer"]))
+  var rewrite: [RewriteArgument] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Which attention blocks: all, auto (the largest set that keeps the budget), indices such as 0,3-5, or a pattern for names such as 'blocks.[0-3].*'.",
+      valueName: "blocks"),
+    completion: .list(["all", "auto"]))
+  var blocks: String = "all"
+
+  @Option(
+    help: ArgumentHelp(
+      "What may be lost, measured on held-out samples: \(BudgetArgument.Metric.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "metric=value"))
+  var budget: BudgetArgument?
+
+  @OptionGroup var sampleOptions: SampleOptions
+
+  @Option(help: ArgumentHelp("Write what was done, block by block, as JSON.", valueName: "file.json"), completion: .file(extensions: ["json"]))
+  var report: String?
+
+  @Flag(help: "Print the catalogue of rewrites: id, what it does, exactness, what it needs.")
+  var listRewrites = false
+
+  @OptionGroup var common: CommonOptions
+
+  mutating func validate() throws {
+    if listRewrites { return }
+    guard model != nil else { throw ValidationError("Missing expected argument '<model>'") }
+    guard let output, !output.isEmpty else { throw ValidationError("Missing expected argument '--output <out>'") }
+    if blocks == "auto", budget == nil { throw ValidationError("--blocks auto needs --budget METRIC=VALUE") }
+    if budget != nil, sampleOptions.samples == nil { throw ValidationError("--budget needs --samples to be measured on") }
+    if rewrite.isEmpty, blocks != "all" || budget != nil { throw ValidationError("--blocks and --budget choose where to rewrite; give --rewrite NAME") }
+    if let report, report == output { throw ValidationError("--report and --output name the same file") }
+  }
+
+  func run() throws {}
+}

@@ -1,0 +1,86 @@
+import Foundation
+import Testing
+
+@testable import Kernels
+
+struct MatrixProductTests {
+  /// The plain triple loop in double precision, over row-major operands whose batch axes broadcast.
+  static func reference(_ a: [Double], _ b: [Double], batch: Int, batchA: Int, batchB: Int, _ m: Int, _ k: Int, _ n: Int) -> [Double] {
+    var c = [Double](repeating: 0, count: batch * m * n)
+    for z in 0..<batch {
+      let (za, zb) = (batchA == 1 ? 0 : z, batchB == 1 ? 0 : z)
+      for i in 0..<m {
+        for j in 0..<n {
+          for l in 0..<k { c[(z * m + i) * n + j] += a[(za * m + i) * k + l] * b[(zb * k + l) * n + j] }
+        }
+      }
+    }
+    return c
+  }
+
+  @Test func batchedProductsAtAnyStrides() throws {
+    var numbers = Numbers(11)
+    for trial in 0..<40 {
+      let (m, k, n) = (numbers.int(1...33), numbers.int(1...40), numbers.int(1...35))
+      let batch = numbers.int(1...4)
+      let batchB = trial % 3 == 0 ? 1 : batch
+      // Each matrix row- or column-major inside a wider tensor, as slices of a packed projection are.
+      func layout(_ z: Int, _ rows: Int, _ columns: Int) -> Strided {
+        let gap = numbers.int(0...5)
+        return numbers.int(0...1) == 0
+          ? Strided(dims: [z, rows, columns], strides: [rows * (columns + gap), columns + gap, 1])
+          : Strided(dims: [z, rows, columns], strides: [columns * (rows + gap), 1, rows + gap])
+      }
+      let (a, b) = (layout(batch, m, k), layout(batchB, k, n))
+      let c = Strided(dims: [batch, m, n], strides: [n, batch * n, 1])
+      let (x, y) = (numbers.floats(span(a)), numbers.floats(span(b)))
+      var z = [Float](repeating: 0, count: span(c))
+      let product = try unsafe MatrixProduct(a: a, b: b, c: c, scale: 0.5, weights: WeightCache(), workspace: Workspace())
+      try unsafe product.run(a: x, b: y, c: &z)
+      let expected = Self.reference(
+        rowMajor(x, a).map(Double.init), rowMajor(y, b).map(Double.init), batch: batch, batchA: batch, batchB: batchB, m, k, n)
+      #expect(relativeError(rowMajor(z, c), expected.map { $0 * 0.5 }) < 1e-5, "\(a) \(b)")
+    }
+  }
+
+  @Test func packedWeightsWithBiasAndPostOperations() throws {
+    var numbers = Numbers(12)
+    for (m, k, n) in [(1, 1, 1), (5, 7, 3), (17, 64, 48), (197, 96, 130)] {
+      for transposed in [false, true] {
+        let b = transposed ? Strided(dims: [k, n], strides: [1, k]) : Strided(dense: [k, n])
+        let (x, w) = (numbers.floats(m * k), numbers.floats(k * n))
+        let (bias, gain, residual) = (numbers.floats(n), numbers.floats(n), numbers.floats(m * n))
+        var z = [Float](repeating: 0, count: m * n)
+        let cache = WeightCache()
+        try unsafe w.withUnsafeBufferPointer { w in
+          let layout = Strided(dense: [m, n])
+          let product = try unsafe MatrixProduct(
+            a: Strided(dense: [m, k]), b: b, c: layout, bias: Strided(dense: [1, n]),
+            post: [.function(.gelu), .binary(.multiply, Strided(dense: [1, n])), .binary(.add, layout)],
+            constantB: UnsafeRawPointer(w.baseAddress!), weights: cache, workspace: Workspace())
+          try unsafe bias.withUnsafeBytes { bias in
+            try unsafe gain.withUnsafeBytes { gain in
+              try unsafe residual.withUnsafeBytes { residual in
+                try unsafe product.run(a: x, b: nil, c: &z, extras: [bias.baseAddress, gain.baseAddress, residual.baseAddress])
+              }
+            }
+          }
+        }
+        #expect(cache.byteCount >= k * n * 4)
+        var expected = Self.reference(x.map(Double.init), rowMajor(w, b).map(Double.init), batch: 1, batchA: 1, batchB: 1, m, k, n)
+        for i in expected.indices {
+          let v = expected[i] + Double(bias[i % n])
+          expected[i] = v / 2 * (1 + erf(v / 2.0.squareRoot())) * Double(gain[i % n]) + Double(residual[i])
+        }
+        #expect(relativeError(z, expected) < 1e-5, "\(m) \(k) \(n) \(transposed)")
+      }
+    }
+  }
+
+  @Test func mismatchedShapesAreRefused() {
+    #expect(throws: (any Error).self) {
+      _ = try unsafe MatrixProduct(
+        a: Strided(dense: [2, 3]), b: Strided(dense: [4, 5]), c: Strided(dense: [2, 5]), weights: WeightCache(), workspace: Workspace())
+    }
+  }
+}
