@@ -3,24 +3,52 @@ internal import Execution
 internal import GraphIR
 internal import Rewriting
 internal import Tensors
+internal import Validation
 
-/// Activations and losses of graphs on the samples of a conversion, run in batches on the CPU.
+/// Activations and losses of graphs on the samples of a conversion, run on the CPU.
 struct SampleActivations: ActivationSource {
   /// Calibration samples first, then those held out.
   let samples: SampleSet
   let calibrationCount: Int
   let options: RunOptions
-  /// Samples of one pass: enough to keep the cores busy, few enough for the activations to stay small.
-  static let batch = 64
+  /// The original's logits on the held-out samples.
+  private let reference: Tensor
+  private let heldOut: SampleSet
+
+  init(_ samples: SampleSet, calibrationCount: Int, original: Graph, options: RunOptions) throws(Failure) {
+    self.samples = samples
+    self.calibrationCount = calibrationCount
+    self.options = options
+    heldOut = try samples.selecting(Array(calibrationCount..<samples.count))
+    reference = try Self.outputs(of: original, on: heldOut, options: options)[0]
+  }
 
   var sampleCount: Int { samples.count }
 
   func activations(_ requests: [ActivationRequest], of graph: Graph) throws(Failure) -> [Tensor] {
+    try Self.values(requests, of: graph, on: samples, options: options)
+  }
+
+  func heldOutLoss(of graph: Graph) throws(Failure) -> Double {
+    let logits = try Self.outputs(of: graph, on: heldOut, options: options)[0]
+    if let labels = heldOut.labels { return try Logits(logits).crossEntropy(labels) }
+    return try Logits(reference).divergence(to: Logits(logits))
+  }
+
+  /// All outputs of `graph` over `samples`.
+  static func outputs(of graph: Graph, on samples: SampleSet, options: RunOptions) throws(Failure) -> [Tensor] {
+    try values(graph.outputs.map { ActivationRequest($0) }, of: graph, on: samples, options: options)
+  }
+
+  private static func values(_ requests: [ActivationRequest], of graph: Graph, on samples: SampleSet, options: RunOptions) throws(Failure) -> [Tensor] {
     var parts: [[Tensor]] = Array(repeating: [], count: requests.count)
-    try run(graph, over: 0..<samples.count, keeping: requests.map(\.value)) { (result) throws(Failure) in
+    var runner = BatchRunner(graph, keeping: requests.map(\.value), options: options)
+    try runner.run(samples) { (result, count) throws(Failure) in
       for (index, request) in requests.enumerated() {
-        guard let tensor = result.values[request.value] else { throw Failure(.internalError, "the run left out '\(graph[request.value].name)'") }
-        parts[index].append(tensor)
+        guard let tensor = result.values[request.value], request.batchAxis < tensor.dims.count else {
+          throw Failure(.internalError, "the run gives no samples of '\(graph[request.value].name)'")
+        }
+        parts[index].append(tensor.dims[request.batchAxis] > count ? try tensor.selecting(Array(0..<count), axis: request.batchAxis) : tensor)
       }
     }
     var joined: [Tensor] = []

@@ -92,8 +92,8 @@ public struct SampleSet: Sendable {
   /// The samples at `indices`.
   public func selecting(_ indices: [Int]) throws(Failure) -> SampleSet {
     var picked: [String: Tensor] = [:]
-    for (name, tensor) in inputs { picked[name] = try tensor.rows(indices) }
-    return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.rows(indices), count: indices.count)
+    for (name, tensor) in inputs { picked[name] = try tensor.selecting(indices) }
+    return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.selecting(indices), count: indices.count)
   }
 
   /// Splits by a seeded shuffle: what a rewrite is fitted on, and what every reported number is measured on.

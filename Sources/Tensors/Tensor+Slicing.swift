@@ -1,24 +1,31 @@
 public import Diagnostics
 
-/// Taking and joining along the first axis, the axis of samples.
+/// Taking and joining along an axis, most often the axis of samples.
 extension Tensor {
-  /// The sub-tensors at `indices` of axis 0, in that order.
+  /// The sub-tensors at `indices` of `axis`, in that order.
   ///
-  /// - Throws: `shapeMismatch` for a scalar or an index outside the axis, `typeMismatch` for strings and elements below a byte.
-  public func rows(_ indices: [Int]) throws(Failure) -> Tensor {
-    guard let first = dims.first else { throw Failure(.shapeMismatch, "a scalar has no sample axis") }
+  /// - Throws: `shapeMismatch` for an axis or index outside the shape, `typeMismatch` for strings and elements below a byte.
+  public func selecting(_ indices: [Int], axis: Int = 0) throws(Failure) -> Tensor {
+    guard 0..<dims.count ~= axis else { throw Failure(.shapeMismatch, "a tensor of rank \(dims.count) has no axis \(axis)") }
     guard elementType != .string, elementType.bitWidth % 8 == 0 else { throw Failure(.typeMismatch, "\(elementType.name) has no rows to take") }
-    guard indices.allSatisfy({ 0..<first ~= $0 }) else { throw Failure(.shapeMismatch, "a sample index is outside the \(first) samples") }
-    let rowBytes = first == 0 ? 0 : byteCount / first
-    let buffer = unsafe TensorBuffer(byteCount: indices.count * rowBytes) { target in
+    let length = dims[axis]
+    guard indices.allSatisfy({ 0..<length ~= $0 }) else { throw Failure(.shapeMismatch, "an index is outside the \(length) entries of axis \(axis)") }
+    var resultDims = dims
+    resultDims[axis] = indices.count
+    let outer = dims[..<axis].reduce(1, *)
+    let row = dims[(axis + 1)...].reduce(elementType.bitWidth / 8, *)
+    let buffer = unsafe TensorBuffer(byteCount: outer * indices.count * row) { target in
       unsafe withUnsafeBytes { source in
-        for (position, index) in indices.enumerated() {
-          let row = unsafe UnsafeRawBufferPointer(rebasing: source[(index * rowBytes)..<((index + 1) * rowBytes)])
-          unsafe UnsafeMutableRawBufferPointer(rebasing: target[(position * rowBytes)..<((position + 1) * rowBytes)]).copyMemory(from: row)
+        for block in 0..<outer {
+          for (position, index) in indices.enumerated() {
+            let from = (block * length + index) * row
+            let to = (block * indices.count + position) * row
+            unsafe UnsafeMutableRawBufferPointer(rebasing: target[to..<(to + row)]).copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<(from + row)]))
+          }
         }
       }
     }
-    return try Tensor(elementType, dims: [indices.count] + dims.dropFirst(), storage: .memory(buffer))
+    return try Tensor(elementType, dims: resultDims, storage: .memory(buffer))
   }
 
   /// `parts` joined along `axis`; their types and other dimensions must agree.
