@@ -16,8 +16,9 @@ public struct SampleSet: Sendable {
 
   /// Reads an `.npz`, or a folder of images (sub-folders are classes), for a graph with these inputs.
   ///
-  /// - Throws: `badRunInput` when an input has no array or an array no input (`labels` and `masks` aside) or counts
-  ///   differ; `nonFiniteSample` when an input array holds NaN or infinity.
+  /// Arrays with other names (expected outputs, say) are left alone.
+  ///
+  /// - Throws: `badRunInput` when an input has no array or counts differ; `nonFiniteSample` when an input array holds NaN or infinity.
   public static func read(_ path: String, for graph: Graph, scaling: PixelScaling = PixelScaling()) throws(Failure) -> SampleSet {
     if ImageFolder.isFolder(path) { return try readImages(path, for: graph, scaling: scaling) }
     let archive = try ArrayArchive.read(path: path)
@@ -35,10 +36,6 @@ public struct SampleSet: Sendable {
         labels = values
       } else if name == "masks" {
         masks = tensor
-      } else {
-        throw Failure(
-          .badRunInput, "the array '\(name)' is no input of the model", at: .init(file: path, element: name),
-          advice: "the model's inputs are \(names.joined(separator: ", "))")
       }
     }
     guard let missing = names.first(where: { inputs[$0] == nil }) else { return try SampleSet(path: path, inputs: inputs, labels: labels, masks: masks) }
