@@ -53,6 +53,9 @@ public enum AtomicOutput {
     }
   }
 
+  /// Takes back a file that was written just before, when what belongs to it could not be written.
+  public static func remove(_ path: String) { _ = unsafe unlink(path) }
+
   private static func write(_ segment: OutputSegment, to file: Int32, place: ModelLocation) throws(Failure) {
     switch segment {
     case .bytes(let bytes):

@@ -4,13 +4,15 @@ internal import Tensors
 
 /// Builds the IR graph from a decoded GraphProto, node by node, and notes how each node was read.
 struct GraphAssembly {
-  /// The parts of an `ONNXRecord` that arise while assembling.
+  /// How nodes were read, and the record of each name in its list: the parts of an `ONNXRecord` that arise here.
   struct Notes {
     var nodes: [Int: ONNXRecord.NodeReading] = [:]
     var inputs: [String: Int] = [:]
     var outputs: [String: Int] = [:]
     var valueInfo: [String: Int] = [:]
     var initializers: [String: Int] = [:]
+    /// Declared types of inputs, outputs and inner values.
+    var types: [String: TensorType] = [:]
   }
 
   let decoder: TensorDecoder
@@ -26,7 +28,6 @@ struct GraphAssembly {
   private var read: Set<String> = []
   /// Names that nodes of this graph make.
   private var made: Set<String> = []
-  private var types: [String: TensorType] = [:]
   private var notes = Notes()
   private var foreign: [(key: String, diagnostic: Diagnostic, count: Int)] = []
 
@@ -96,7 +97,7 @@ struct GraphAssembly {
   // MARK: Values
 
   private mutating func declare(_ info: ValueInfoMessage) throws(Failure) {
-    if let type = try info.tensorType() { types[info.name] = type }
+    if let type = try info.tensorType() { notes.types[info.name] = type }
   }
 
   private mutating func define(_ name: String, as value: ValueID) throws(Failure) {
@@ -125,6 +126,7 @@ struct GraphAssembly {
       let type = try input.tensorType()
       if notes.initializers[input.name] != nil { continue }
       try define(input.name, as: builder.input(input.name, type))
+      notes.types[input.name] = type
     }
   }
 
@@ -222,7 +224,7 @@ struct GraphAssembly {
       let isLast = index == steps.count - 1
       let results: [String?] = isLast ? results(of: message, op: step.op) : [freshName("\(stem):step\(index)")]
       let name = message.name
-      let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { types[$0] } })
+      let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
       for (name, value) in zip(results, outputs) {
         if let name, let value { try define(name, as: value) }
       }
@@ -253,7 +255,7 @@ struct GraphAssembly {
     let op = Op.foreign(ForeignOp(domain: message.domain, name: message.opType))
     let results: [String?] = message.outputs.map { $0.isEmpty ? nil : $0 }
     let outputs = builder.node(
-      Node(op, operands, captures: captures, name: message.name, record: record), results: results, types: results.map { $0.flatMap { types[$0] } })
+      Node(op, operands, captures: captures, name: message.name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
     for (name, value) in zip(results, outputs) {
       if let name, let value { try define(name, as: value) }
     }

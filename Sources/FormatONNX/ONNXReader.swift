@@ -27,10 +27,10 @@ extension ONNXReader {
       let decoder = TensorDecoder(source: source, path: path, limits: limits)
       var assembly = GraphAssembly(decoder: decoder, opsets: opsets, functions: Set(message.functions), records: skim.graph)
       try assembly.collectNames(graph)
-      let keeper = try assembly.assemble(graph)
+      let notes = try assembly.assemble(graph)
       let record = ONNXRecord(
-        source: source, path: path, irVersion: Int(irVersion), opsets: opsets, model: skim.model, graph: skim.graph, nodes: keeper.nodes,
-        inputs: keeper.inputs, outputs: keeper.outputs, valueInfo: keeper.valueInfo, initializers: keeper.initializers, innerNames: assembly.innerNames)
+        source: source, path: path, irVersion: Int(irVersion), opsets: opsets, graphName: graph.name, skim: skim, notes: notes,
+        innerNames: assembly.innerNames, externalFiles: decoder.externalFiles)
       var result = try assembly.builder.finish()
       result.name = graph.name
       result.source = record

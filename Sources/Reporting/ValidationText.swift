@@ -1,4 +1,5 @@
 internal import Diagnostics
+internal import Validation
 
 extension ValidationReport: Report {
   public func text(_ style: TextStyle) -> String {

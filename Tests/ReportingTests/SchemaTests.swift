@@ -3,6 +3,7 @@ import Foundation
 import Reporting
 import TestSupport
 import Testing
+import Validation
 
 /// Every document against its schema, full and empty.
 @Suite struct SchemaTests {

@@ -1,6 +1,7 @@
 import Diagnostics
 import Tensors
 import Testing
+import Validation
 
 @testable import Reporting
 

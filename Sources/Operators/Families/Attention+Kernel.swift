@@ -67,7 +67,6 @@ extension AttentionOp {
     let scale: Float?
     let causal: Bool
     var softcap = 0.0
-    var causalOffsets = [Int](repeating: past, count: batch)
     switch self {
     case .standard(let form):
       guard let keys = try reals(1), let values = try reals(2) else { throw Failure(.operandCount, mnemonic) }
@@ -85,10 +84,6 @@ extension AttentionOp {
         value = value.appended(to: Heads(pastValue, [batch, keyHeads, past, valueDim]))
       }
       if let mask = operands.tensor(3) { biases.append(try standardMask(mask, scores)) }
-      if let lengths = try operands.tensor(6)?.wholes(for: mnemonic), lengths.count == batch {
-        biases.append(lengthMask(lengths, scores, fill: -.infinity))
-        if past == 0 { causalOffsets = lengths.map { $0 - queries } }
-      }
       (scale, causal, softcap) = (form.scale, form.causal, Double(form.softcap))
     case .packedProjection(_, let given, let hidden, let isCausal):
       let weights = try operands.required(1)
@@ -102,42 +97,29 @@ extension AttentionOp {
         Heads(merged: projected, batch: batch, tokens: new, heads: keyHeads, channels: channels, columns: columns, from: start)
       }
       (query, key, value) = (part(0, headDim), part(widths[0], headDim), part(widths[0] + widths[1], valueDim))
-      if let pair = try reals(4) {
-        let half = pair.count / 2
-        key = key.appended(to: Heads(Array(pair[..<half]), [batch, keyHeads, past, headDim]))
-        value = value.appended(to: Heads(Array(pair[half...]), [batch, keyHeads, past, valueDim]))
-      }
       if let mask = operands.tensor(3) { biases.append(try paddingMask(mask, scores)) }
       if let bias = operands.tensor(5) { biases.append(Bias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
       (scale, causal) = (given, isCausal)
     case .multiHead(_, let given, let isCausal):
       (query, key, value) = try multiHeadOperands(operands, input, batch, queries, new, keyHeads, headDim, valueDim)
-      if let pastKey = try reals(6), let pastValue = try reals(7) {
-        key = key.appended(to: Heads(pastKey, [batch, keyHeads, past, headDim]))
-        value = value.appended(to: Heads(pastValue, [batch, keyHeads, past, valueDim]))
-      }
       if let mask = operands.tensor(4) { biases.append(try paddingMask(mask, scores)) }
       if let bias = operands.tensor(5) { biases.append(Bias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
       (scale, causal) = (given, isCausal)
     }
     let output = attend(
       query, key, value, scores, scale: scale.map { Double($0) } ?? 1 / Double(headDim).squareRoot(), softcap: softcap, biases,
-      causalOffsets: causal ? causalOffsets : nil)
+      earlierTokens: causal ? past : nil)
     let element = types[0].element
     var results = [try Tensor(element, dims: types[0].dims, reals: types[0].dims.count == 4 ? output.values : output.merged)]
-    if case .packedProjection = self {
-      if resultCount > 1 { results.append(try Tensor(element, dims: types[1].dims, reals: key.values + value.values)) }
-    } else {
-      if resultCount > 1 { results.append(try Tensor(element, dims: types[1].dims, reals: key.values)) }
-      if resultCount > 2 { results.append(try Tensor(element, dims: types[2].dims, reals: value.values)) }
-    }
+    if resultCount > 1 { results.append(try Tensor(element, dims: types[1].dims, reals: key.values)) }
+    if resultCount > 2 { results.append(try Tensor(element, dims: types[2].dims, reals: value.values)) }
     return results
   }
 
-  /// `softmax(softcap(scale * Q K^T) + bias) V`; key heads are shared by groups of query heads. A row with every key
-  /// masked gives zeros.
+  /// `softmax(softcap(scale * Q K^T) + bias) V`; key heads are shared by groups of query heads. With `earlierTokens` the
+  /// attention is causal: query `i` sees the keys up to `i + earlierTokens`. A row with every key masked gives zeros.
   private func attend(
-    _ query: Heads, _ key: Heads, _ value: Heads, _ scores: [Int], scale: Double, softcap: Double, _ biases: [Bias], causalOffsets: [Int]?
+    _ query: Heads, _ key: Heads, _ value: Heads, _ scores: [Int], scale: Double, softcap: Double, _ biases: [Bias], earlierTokens: Int?
   ) -> Heads {
     let (heads, queries, keys) = (scores[1], scores[2], scores[3])
     let (headDim, valueDim) = (query.dims[3], value.dims[3])
@@ -156,7 +138,7 @@ extension AttentionOp {
             score *= scale
             if softcap > 0 { score = softcap * tanh(score / softcap) }
             for bias in biases { score += bias.at(batch, head, i, j) }
-            if let causalOffsets, j > i + causalOffsets[batch] { score = -.infinity }
+            if let earlierTokens, j > i + earlierTokens { score = -.infinity }
             row[j] = score
           }
           guard row.contains(where: { $0 > -.infinity || $0.isNaN }) else { continue }
@@ -184,17 +166,14 @@ extension AttentionOp {
     return Bias(wide, mask.dims.dropLast() + [scores[3]], scores: scores)
   }
 
-  private func lengthMask(_ lengths: [Int], _ scores: [Int], fill: Double) -> Bias {
-    let values = lengths.flatMap { length in (0..<scores[3]).map { $0 < length ? 0 : fill } }
-    return Bias(values, [scores[0], 1, 1, scores[3]], scores: scores)
-  }
-
   /// Key padding of com.microsoft: lengths (batch), or 1 for kept and 0 for hidden, (batch, key) or (batch, query, key).
   private func paddingMask(_ mask: Tensor, _ scores: [Int]) throws(Failure) -> Bias {
     let hidden = -10000.0
     let values = try mask.wholes(for: mnemonic)
     switch mask.dims {
-    case [scores[0]]: return lengthMask(values, scores, fill: hidden)
+    case [scores[0]]:
+      let kept = values.flatMap { length in (0..<scores[3]).map { $0 < length ? 0 : hidden } }
+      return Bias(kept, [scores[0], 1, 1, scores[3]], scores: scores)
     case [scores[0], scores[3]]: return Bias(values.map { $0 == 0 ? hidden : 0 }, [scores[0], 1, 1, scores[3]], scores: scores)
     case [scores[0], scores[2], scores[3]]: return Bias(values.map { $0 == 0 ? hidden : 0 }, [scores[0], 1, scores[2], scores[3]], scores: scores)
     default: throw Failure(.operatorNotRunnable, "\(mnemonic): there is no reference kernel for a mask of \(mask.dims)")

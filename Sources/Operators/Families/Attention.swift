@@ -21,9 +21,9 @@ extension AttentionOp: Operator {
   public var domain: String { if case .standard = self { "" } else { "com.microsoft" } }
   public var arity: Arity {
     switch self {
-    case .standard: Arity(3...7, results: 1...3)
-    case .packedProjection: Arity(2...6, results: 1...2)
-    case .multiHead: Arity(1...8, results: 1...3)
+    case .standard: Arity(3...6, results: 1...3)
+    case .packedProjection: Arity(2...6)
+    case .multiHead: Arity(1...6)
     }
   }
 
@@ -42,8 +42,7 @@ extension AttentionOp: Operator {
     case .standard:
       let separate = query.shape?.rank == 4
       return results([separate ? Shape([sizes.batch, sizes.queryHeads, sizes.queryTokens, sizes.valueDim]) : merged, presentKey, presentValue])
-    case .packedProjection: return results([merged, Shape([2, sizes.batch, sizes.keyHeads, keys, sizes.headDim])])
-    case .multiHead: return results([merged, presentKey, presentValue])
+    case .packedProjection, .multiHead: return results([merged])
     }
   }
 
@@ -69,11 +68,9 @@ extension AttentionOp: Operator {
       }
       guard (rank(4) == 0) == (rank(5) == 0) else { throw Failure(.operandCount, "\(mnemonic) has only one of past key and past value") }
       try checkMask(types.count > 3 ? types[3] : nil, sizes, keys, mayBeShorter: true)
-      try check(6, [batch])
     case .packedProjection:
       try check(2, [try width.plus(width).plus(valueWidth)])
-      try check(4, [2, batch, heads, sizes.pastTokens, sizes.headDim])
-      if rank(4) > 0 { try checkAgree(sizes.headDim, sizes.valueDim, "head sizes of keys and values") }
+      guard types.count < 5 || types[4] == nil else { throw Failure(.operandCount, "\(mnemonic) with a cache of keys and values") }
       try checkMask(types.count > 5 ? types[5] : nil, sizes, keys, mayBeShorter: false)
     case .multiHead:
       switch rank(1) {
@@ -82,8 +79,6 @@ extension AttentionOp: Operator {
       case 5: try check(1, [batch, new, heads, 2, sizes.headDim])
       default: break
       }
-      for side in 0..<2 { try check(6 + side, past[side]) }
-      guard (rank(6) == 0) == (rank(7) == 0) else { throw Failure(.operandCount, "\(mnemonic) has only one of past key and past value") }
       try checkMask(types.count > 5 ? types[5] : nil, sizes, keys, mayBeShorter: false)
     }
   }
@@ -137,26 +132,13 @@ extension AttentionOp: Operator {
       try checkRank(weights, 2...2, "the weight")
       try checkAgree(query[2], weights[0], "input channels and weight")
       let parts = try packedSizes(weights[1], hidden)
-      var past = Dim(0)
-      if given(4) {
-        guard let pair = shape(4) else { return nil }
-        try checkRank(pair, 5...5, "the past")
-        past = pair[3]
-      }
       return AttentionSizes(
-        batch: query[0], queryHeads: Dim(count), keyHeads: Dim(count), queryTokens: query[1], newTokens: query[1], pastTokens: past,
+        batch: query[0], queryHeads: Dim(count), keyHeads: Dim(count), queryTokens: query[1], newTokens: query[1], pastTokens: 0,
         headDim: try heads(parts[0], count), valueDim: try heads(parts[2], count))
     case .multiHead(let count, _, _):
-      var past = Dim(0)
-      if given(6) {
-        guard let pastKey = shape(6) else { return nil }
-        try checkRank(pastKey, 4...4, "the past key")
-        past = pastKey[2]
-      }
       func sizes(_ new: Dim, _ headDim: Dim, _ valueDim: Dim) -> AttentionSizes {
         AttentionSizes(
-          batch: query[0], queryHeads: Dim(count), keyHeads: Dim(count), queryTokens: query[1], newTokens: new, pastTokens: past, headDim: headDim,
-          valueDim: valueDim)
+          batch: query[0], queryHeads: Dim(count), keyHeads: Dim(count), queryTokens: query[1], newTokens: new, pastTokens: 0, headDim: headDim, valueDim: valueDim)
       }
       if query.rank == 5 {
         try checkAgree(query[2], Dim(count), "heads of the packed query")
@@ -182,10 +164,10 @@ extension AttentionOp: Operator {
     }
   }
 
-  /// Channels per head.
+  /// Channels per head, or per part of a packed weight.
   private func heads(_ channels: Dim, _ count: Int) throws(Failure) -> Dim {
     guard count > 0, let size = channels.dividedExactly(by: Dim(count)) ?? (channels.value == nil ? channels.floorDivided(by: Dim(count)) : nil) else {
-      throw mismatch("\(channels) channels in \(count) heads")
+      throw mismatch("\(channels) channels in \(count) parts")
     }
     return size
   }
@@ -193,7 +175,7 @@ extension AttentionOp: Operator {
   /// Columns of the packed weight that make queries, keys and values.
   func packedSizes(_ columns: Dim, _ hidden: [Int]) throws(Failure) -> [Dim] {
     if hidden.isEmpty {
-      guard let part = columns.dividedExactly(by: 3) else { throw mismatch("a packed weight with \(columns) columns") }
+      let part = try heads(columns, 3)
       return [part, part, part]
     }
     guard hidden.count == 3, hidden.allSatisfy({ $0 > 0 }), hidden[0] == hidden[1] else { throw mismatch("hidden sizes \(hidden)") }

@@ -70,7 +70,9 @@ public struct FCViTProblem: Sendable {
     let maps = ContextMaps(numerics, inputs, setting: setting, calibration: calibration)
     var temperature = [Double](repeating: 1, count: weights.heads)
     if setting.temperature == .on {
-      temperature = maps.fittedTemperature(to: target.meanRows(weights, contexts: setting.contexts), calibration: calibration, heldOut: heldOut)
+      var rows = target.meanRows(weights, contexts: setting.contexts)
+      if setting.heads == .shared { averageHeads(&rows, samples: inputs.samples, heads: weights.heads) }
+      temperature = maps.fittedTemperature(to: rows, calibration: calibration, heldOut: heldOut)
     }
     let contexts = contextValues(maps, temperature)
     let upsampling = SparseRows(setting.contexts.upsampling(to: grid), columns: setting.contexts.count)
