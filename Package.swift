@@ -93,7 +93,7 @@ let package = Package(
     tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("RewritingTests", ["Rewriting", "Canonicalization", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("ValidationTests", ["Validation", "TestSupport"]),
-    tests("ReportingTests", ["Reporting", "TestSupport"]),
+    tests("ReportingTests", ["Reporting", "Validation", "TestSupport"]),
     tests("FileTests", ["Pipeline", "TestSupport"]),
     tests("ContractTests", ["Pipeline", "TestSupport"]),
     tests("RobustnessTests", ["Pipeline", "TestSupport"]),
