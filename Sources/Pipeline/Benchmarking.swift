@@ -12,18 +12,18 @@ public enum Benchmarking {
     public var runs = 20
     public var warmup = 3
     public var batch = 1
-    public var seed: UInt64 = 0
     public init() {}
   }
 
-  public static func bench(_ path: String, shapes: [String: [Int]] = [:], settings: Settings, options: RunOptions) throws(Failure) -> BenchReport {
+  public static func bench(_ path: String, settings: Settings, request: CommonRequest = CommonRequest()) throws(Failure) -> BenchReport {
     guard settings.runs > 0, settings.warmup >= 0, settings.batch > 0 else { throw Failure(.usage, "runs and batch must be at least 1") }
+    let options = request.runOptions
     let clock = ContinuousClock()
     let started = clock.now
     var sink = DiagnosticSink()
     let (graph, _) = try FormatRegistry.read(path, sink: &sink)
     do throws(Failure) {
-      let inputs = try RandomInputs.make(for: graph, shapes: shapes, batch: settings.batch, seed: settings.seed)
+      let inputs = try RandomInputs.make(for: graph, shapes: request.shapes, batch: settings.batch, seed: request.seed)
       let plan = try ExecutionPlan(try Inference.infer(graph, inputShapes: inputs.shapes, sink: &sink), options: options)
       let load = started.duration(to: clock.now)
       var times: [Double] = []
@@ -36,7 +36,7 @@ public enum Benchmarking {
       return BenchReport(
         runs: settings.runs, warmup: settings.warmup, threads: options.threads, batch: settings.batch, minMilliseconds: times[0],
         medianMilliseconds: quantile(times, 0.5), p95Milliseconds: quantile(times, 0.95), loadMilliseconds: load.milliseconds,
-        peakResidentBytes: ProcessMemory.peakResidentBytes)
+        peakResidentBytes: Measurement.peakResidentBytes)
     } catch {
       throw error.located(file: path)
     }

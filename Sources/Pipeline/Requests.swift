@@ -1,3 +1,4 @@
+internal import Execution
 public import FormatImage
 public import Reporting
 public import Validation
@@ -14,6 +15,8 @@ public struct CommonRequest: Sendable {
   /// Called while long work goes on.
   public var progress: ProgressHandler?
   public init() {}
+
+  var runOptions: RunOptions { RunOptions(threads: threads ?? RunOptions.cores) }
 }
 
 /// `vitconv convert`.

@@ -7,13 +7,14 @@ internal import Tensors
 
 /// `vitconv run`: a model on the arrays of an `.npz`, its outputs into another.
 public enum Running {
-  public static func run(_ path: String, inputs: String, output: String, shapes: [String: [Int]] = [:], options: RunOptions) throws(Failure) -> RunReport {
+  public static func run(_ path: String, inputs: String, output: String, request: CommonRequest = CommonRequest()) throws(Failure) -> RunReport {
+    let options = request.runOptions
     let clock = ContinuousClock()
     var started = clock.now
     var sink = DiagnosticSink()
     let (graph, _) = try FormatRegistry.read(path, sink: &sink)
     let samples = try SampleSet.read(inputs, for: graph)
-    var executor = Executor(graph, options: options)
+    let executor = Executor(graph, options: options)
     let loading = started.duration(to: clock.now)
     started = clock.now
     let result: RunResult

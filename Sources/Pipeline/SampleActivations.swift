@@ -35,6 +35,14 @@ struct SampleActivations: ActivationSource {
     return try Logits(reference).divergence(to: Logits(logits))
   }
 
+  /// `graph` against `original` on the held-out samples.
+  func heldOutComparison(of graph: Graph, with original: Graph) throws(Failure) -> Comparison {
+    func measured(_ graph: Graph) throws(Failure) -> [MeasuredOutput] {
+      zip(graph.outputs, try Self.outputs(of: graph, on: heldOut, options: options)).map { MeasuredOutput(graph[$0].name, $1) }
+    }
+    return try Comparison(reference: measured(original), model: measured(graph), labels: heldOut.labels, samples: heldOut.count)
+  }
+
   /// All outputs of `graph` over `samples`.
   static func outputs(of graph: Graph, on samples: SampleSet, options: RunOptions) throws(Failure) -> [Tensor] {
     try values(graph.outputs.map { ActivationRequest($0) }, of: graph, on: samples, options: options)
@@ -42,7 +50,7 @@ struct SampleActivations: ActivationSource {
 
   private static func values(_ requests: [ActivationRequest], of graph: Graph, on samples: SampleSet, options: RunOptions) throws(Failure) -> [Tensor] {
     var parts: [[Tensor]] = Array(repeating: [], count: requests.count)
-    var runner = BatchRunner(graph, keeping: requests.map(\.value), options: options)
+    let runner = BatchRunner(graph, keeping: requests.map(\.value), options: options)
     try runner.run(samples) { (result, count) throws(Failure) in
       for (index, request) in requests.enumerated() {
         guard let tensor = result.values[request.value], request.batchAxis < tensor.dims.count else {

@@ -93,11 +93,10 @@ public struct SampleSet: Sendable {
     return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.selecting(indices), count: indices.count)
   }
 
-  /// Splits by a seeded shuffle: what a rewrite is fitted on, and what every reported number is measured on.
-  public func split(calibration: Int, seed: UInt64) throws(Failure) -> (calibration: SampleSet, heldOut: SampleSet) {
+  /// The samples in a seeded random order, so that a file sorted by class splits into like parts.
+  public func shuffled(seed: UInt64) throws(Failure) -> SampleSet {
     var random = SplitMix64(state: seed)
-    let shuffled = Array(0..<count).shuffled(using: &random)
-    return (try selecting(shuffled.prefix(calibration).sorted()), try selecting(shuffled.dropFirst(calibration).sorted()))
+    return try selecting(Array(0..<count).shuffled(using: &random))
   }
 }
 
