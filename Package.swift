@@ -96,7 +96,7 @@ let package = Package(
     tests("ReportingTests", ["Reporting", "Validation", "TestSupport"]),
     tests("FileTests", ["Pipeline", "TestSupport"]),
     tests("ContractTests", ["Pipeline", "TestSupport"]),
-    tests("RobustnessTests", ["Pipeline", "TestSupport"]),
+    tests("RobustnessTests", ["Pipeline", "FormatONNX", "TestSupport"]),
     tests("ArchitectureTests", ["Diagnostics", "TestSupport"]),
     tests("EndToEndTests", ["vitconv", "FormatNPZ", "Tensors", "TestSupport"]),
   ]

@@ -29,7 +29,9 @@ struct GraphAssembly {
   /// Names that nodes of this graph make.
   private var made: Set<String> = []
   private var notes = Notes()
-  private var foreign: [(key: String, diagnostic: Diagnostic, count: Int)] = []
+  private var foreign: [(diagnostic: Diagnostic, count: Int)] = []
+  private var foreignIndices: [String: Int] = [:]
+  private var suffixes: [String: Int] = [:]
 
   init(decoder: TensorDecoder, opsets: [String: Int], functions: Set<FunctionName>, records: [RecordRange]) {
     self.decoder = decoder
@@ -76,6 +78,7 @@ struct GraphAssembly {
       throw Failure(.malformed, "the structure was decoded in part only")
     }
     for (node, record) in zip(graph.nodes, nodeRecords) { try self.node(node, record: record) }
+    guard !graph.outputs.isEmpty else { throw Failure(.missingPart, "the graph has no outputs") }
     var outputs: [ValueID] = []
     for output in graph.outputs {
       guard let value = values[output.name] else {
@@ -241,12 +244,13 @@ struct GraphAssembly {
     return names
   }
 
-  private func freshName(_ stem: String) -> String {
+  /// A name that nothing in the file has. Counting goes on where it stopped, since a file may use a stem many times.
+  private mutating func freshName(_ stem: String) -> String {
     var name = stem
-    var count = 1
     while values[name] != nil || made.contains(name) || innerNames.contains(name) {
+      let count = suffixes[stem, default: 0] + 1
+      suffixes[stem] = count
       name = "\(stem)_\(count)"
-      count += 1
     }
     return name
   }
@@ -264,12 +268,13 @@ struct GraphAssembly {
       steps: [.init(op: op, inputs: message.inputs.map { $0.isEmpty ? nil : $0 }, slots: message.inputs.indices.map { $0 }, outputs: results)],
       captures: captures.map { builder.graph[$0].name })
     let key = "\(message.domain).\(message.opType): \(reason)"
-    if let index = foreign.firstIndex(where: { $0.key == key }) {
+    if let index = foreignIndices[key] {
       foreign[index].count += 1
     } else {
+      foreignIndices[key] = foreign.count
       let domain = message.domain.isEmpty ? "" : " of domain '\(message.domain)'"
       let text = "\(message.opType)\(domain) passes through untouched: \(reason)"
-      foreign.append((key, Diagnostic(.unknownOperator, text, at: .element(message.name)), 1))
+      foreign.append((Diagnostic(.unknownOperator, text, at: .element(message.name)), 1))
     }
   }
 

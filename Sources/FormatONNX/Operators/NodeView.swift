@@ -45,7 +45,9 @@ struct NodeView {
     unread.remove(name)
     guard let attribute = message.attributes.first(where: { $0.name == name }) else { return nil }
     guard !attribute.isReference else { throw bad(name, "refers to an attribute of a function, and this is none") }
-    guard attribute.kind == kind || attribute.kind == .undefined && attribute.has(kind) else { throw bad(name, "is not of type \(kind)") }
+    guard attribute.kind == kind && (attribute.has(kind) || attribute.isEmpty) || attribute.kind == .undefined && attribute.has(kind) else {
+      throw bad(name, "is not of type \(kind)")
+    }
     return attribute
   }
 
@@ -82,6 +84,11 @@ struct NodeView {
 }
 
 extension AttributeMessage {
+  /// Whether nothing is filled in: some writers leave out zeros and empty lists.
+  fileprivate var isEmpty: Bool {
+    float == nil && int == nil && string == nil && tensor == nil && ints.isEmpty && floats.isEmpty && strings.isEmpty && graphs.isEmpty
+  }
+
   /// Whether a field of that kind is filled in: files before IR version 2 leave the type out.
   fileprivate func has(_ kind: Kind) -> Bool {
     switch kind {
