@@ -12,7 +12,7 @@ struct BatchRunner {
 
   /// Samples of one pass where the graph leaves the batch open: enough to keep the cores busy, few enough for the
   /// activations to stay small.
-  private static let openBatch = 64
+  static let openBatch = 64
 
   init(_ graph: Graph, keeping: [ValueID] = [], options: RunOptions) {
     executor = Executor(graph, options: options)

@@ -1,12 +1,14 @@
+internal import Operators
+internal import Recognition
 internal import Reporting
 internal import Rewriting
 
 extension BlockConversion {
   /// A block as its rewrite left it.
-  init(_ rewrite: any Rewrite, _ site: RewriteSite, _ fitted: any FittedRewrite) {
+  init(_ block: RewrittenBlock, _ site: RewriteSite) {
     self.init(
-      index: site.index, name: site.block.name, rewrite: type(of: rewrite).id, applied: true, nmse: fitted.heldOutError,
-      macsBefore: site.block.cost.macs, macsAfter: fitted.macs, parameters: fitted.report.map { ($0.name, JSONValue($0.value)) })
+      index: site.index, name: site.block.name, rewrite: type(of: block.rewrite).id, applied: true, nmse: block.fitted.heldOutError,
+      macsBefore: site.block.cost.macs, macsAfter: block.fitted.macs, parameters: block.fitted.report.map { JSONValue.Member($0.name, JSONValue($0.value)) })
   }
 }
 

@@ -2,6 +2,7 @@ public import Diagnostics
 internal import Execution
 internal import GraphIR
 internal import Inference
+internal import Operators
 internal import Recognition
 public import Reporting
 internal import Rewriting
@@ -51,59 +52,93 @@ private struct RunningConversion {
   let request: ConversionRequest
   private let choice: BlockChoice
   private let source: SampleActivations?
-  private var fitting: Fitting
+  private var run: RewriteRun
   private var blocks: [BlockConversion] = []
-  /// By block, the rewrite that changed it.
-  private var rewritten: [Int: String] = [:]
-
-  var graph: Graph { fitting.current }
+  /// What is asked of each block; a block bears one rewrite.
+  private var choices: [Int: BlockRewrite] = [:]
+  private(set) var graph: Graph
 
   init(_ model: ModelAnalysis, _ request: ConversionRequest) throws(Failure) {
     self.model = model
     self.request = request
+    graph = model.graph
     choice = try BlockChoice(request.blocks, blocks: model.recognized.blocks)
     if let path = request.samples {
       let samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling)
       let calibration = Int(Double(samples.count) * Conversion.calibrationShare)
       guard calibration > 0 else { throw Failure(.calibrationData, "\(samples.count) samples cannot be split", at: .init(file: path)) }
-      let source = try SampleActivations(
+      source = try SampleActivations(
         samples.shuffled(seed: request.common.seed), calibrationCount: calibration, original: model.graph, options: request.common.runOptions)
-      self.source = source
-      fitting = Fitting(source: source, original: model.graph)
     } else {
       source = nil
-      fitting = Fitting(source: NoSamples(), original: model.graph)
     }
+    run = RewriteRun(original: model.typed, blocks: model.recognized.blocks, source: source)
   }
 
-  /// Fits and edits the chosen blocks, front to back.
+  /// Fits and edits the chosen blocks that no rewrite before has taken.
   mutating func apply(_ rewrite: any Rewrite) throws(Failure) {
-    let chosen = model.recognized.blocks.indices.filter { choice.contains($0) }
-    for (position, index) in chosen.enumerated() {
-      request.common.progress?(ProgressUpdate(stage: "fitting \(type(of: rewrite).id)", completed: position, total: chosen.count))
-      let site = RewriteSite(block: model.recognized.blocks[index], index: index, original: model.typed)
-      if let reason = rewritten[index].map({ "already rewritten by \($0)" }) ?? rewrite.refusal(site) {
-        record(rewrite, site, refused: reason)
-        continue
+    let id = type(of: rewrite).id
+    var open: [Int] = []
+    for index in model.recognized.blocks.indices where choice.contains(index) {
+      if let earlier = choices[index] {
+        record(id, index, refused: "already rewritten by \(type(of: earlier.rewrite).id)")
+      } else if let reason = run.refusal(BlockRewrite(index, rewrite)) {
+        record(id, index, refused: reason)
+      } else {
+        open.append(index)
       }
+    }
+    if choice == .auto { try select(rewrite, among: open) } else { try rewriteAll(rewrite, at: open) }
+  }
+
+  /// Front to back, each on the network as rewritten before it.
+  private mutating func rewriteAll(_ rewrite: any Rewrite, at indices: [Int]) throws(Failure) {
+    let id = type(of: rewrite).id
+    for (position, index) in indices.enumerated() {
+      request.common.progress?(ProgressUpdate(stage: "fitting \(id)", completed: position, total: indices.count))
       do throws(Failure) {
-        let fitted = try rewrite.fit(site, &fitting)
-        fitting.current = try fitted.patch(site, on: fitting.current).commit()
-        rewritten[index] = type(of: rewrite).id
-        blocks.append(BlockConversion(rewrite, site, fitted))
+        graph = try run.rewritten(Array(choices.values) + [BlockRewrite(index, rewrite)]).graph
+        choices[index] = BlockRewrite(index, rewrite)
       } catch {
         guard error.code == .rewriteRefused else { throw error }
-        record(rewrite, site, refused: error.message)
+        record(id, index, refused: error.message)
       }
     }
-    request.common.progress?(ProgressUpdate(stage: "fitting \(type(of: rewrite).id)", completed: chosen.count, total: chosen.count))
+    request.common.progress?(ProgressUpdate(stage: "fitting \(id)", completed: indices.count, total: indices.count))
+    try take(try run.rewritten(Array(choices.values)), id)
   }
 
-  private mutating func record(_ rewrite: any Rewrite, _ site: RewriteSite, refused reason: String) {
+  /// The largest set inside the budget.
+  private mutating func select(_ rewrite: any Rewrite, among indices: [Int]) throws(Failure) {
+    guard let budget = request.budget else { throw Failure(.usage, "--blocks auto needs a budget", advice: "give --budget METRIC=VALUE") }
+    guard let source else { throw Failure(.calibrationData, "--blocks auto measures on samples", advice: "give --samples DATA") }
+    let (request, original, id) = (request, model.graph, type(of: rewrite).id)
+    var count = 0
+    let selection = BlockSelection(
+      budget,
+      progress: { _ in
+        count += 1
+        request.common.progress?(ProgressUpdate(stage: "searching \(id)", completed: count, total: count + 1))
+      },
+      measure: { (graph) throws(Failure) in try source.heldOutComparison(of: graph, with: original) })
+    let outcome = try selection.select(rewrite, at: indices, in: &run)
+    request.common.progress?(ProgressUpdate(stage: "searching \(id)", completed: count, total: count))
+    for choice in outcome.choices { choices[choice.index] = choice }
+    for (index, reason) in outcome.left { record(id, index, refused: reason) }
+    try take(outcome.rewritten, id)
+  }
+
+  /// Reports the blocks that this rewrite changed.
+  private mutating func take(_ rewritten: RewrittenGraph, _ id: String) throws(Failure) {
+    graph = rewritten.graph
+    for block in rewritten.blocks where type(of: block.rewrite).id == id { blocks.append(BlockConversion(block, run.site(block.index))) }
+  }
+
+  private mutating func record(_ id: String, _ index: Int, refused reason: String) {
+    let block = model.recognized.blocks[index]
     blocks.append(
       BlockConversion(
-        index: site.index, name: site.block.name, rewrite: type(of: rewrite).id, applied: false, reason: reason, macsBefore: site.block.cost.macs,
-        macsAfter: site.block.cost.macs))
+        index: index, name: block.name, rewrite: id, applied: false, reason: reason, macsBefore: block.cost.macs, macsAfter: block.cost.macs))
   }
 
   /// The converted model against the original on the samples held out; nil without samples.
@@ -117,7 +152,7 @@ private struct RunningConversion {
     let after = try Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)
     let (_, file) = try FormatRegistry.read(request.output, sink: &sink)
     return ConversionReport(
-      input: request.input, output: request.output, blocks: blocks,
+      input: request.input, output: request.output, blocks: blocks.sorted { ($0.index, $0.applied ? 1 : 0) < ($1.index, $1.applied ? 1 : 0) },
       model: ModelChange(
         macsBefore: Inspection.cost(model.typed).macs, macsAfter: Inspection.cost(after).macs, bytesBefore: model.file.byteCount, bytesAfter: file.byteCount,
         parametersBefore: model.file.parameters, parametersAfter: file.parameters),
@@ -129,13 +164,4 @@ private struct RunningConversion {
         }
       })
   }
-}
-
-/// For conversions without samples: whoever asks for activations is told what is missing.
-private struct NoSamples: ActivationSource {
-  var calibrationCount: Int { 0 }
-  var sampleCount: Int { 0 }
-  private var missing: Failure { Failure(.calibrationData, "the rewrite needs samples", advice: "give --samples DATA") }
-  func activations(_ requests: [ActivationRequest], of graph: Graph) throws(Failure) -> [Tensor] { throw missing }
-  func heldOutLoss(of graph: Graph) throws(Failure) -> Double { throw missing }
 }

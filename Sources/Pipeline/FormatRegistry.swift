@@ -1,7 +1,7 @@
-public import Bytes
-public import Diagnostics
+internal import Bytes
+internal import Diagnostics
 internal import FormatONNX
-public import GraphIR
+internal import GraphIR
 internal import GraphText
 internal import Glibc
 

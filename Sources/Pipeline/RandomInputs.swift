@@ -10,6 +10,20 @@ enum RandomInputs {
     var shapes: [String: [Int]] = [:]
   }
 
+  /// `count` random samples, as many as fill whole batches where the graph fixes the batch.
+  static func samples(for graph: Graph, count: Int, request: CommonRequest) throws(Failure) -> SampleSet {
+    let fixed = graph.inputs.lazy.compactMap { graph[$0].declaredType?.shape?.dims.first?.value }.first ?? 1
+    let batches = fixed > 0 ? (count + fixed - 1) / fixed : 1
+    var parts: [String: [Tensor]] = [:]
+    for batch in 0..<batches {
+      let made = try make(for: graph, shapes: request.shapes, batch: 1, seed: request.seed &+ UInt64(batch))
+      for (id, tensor) in made.values { parts[graph[id].name, default: []].append(tensor) }
+    }
+    var inputs: [String: Tensor] = [:]
+    for (name, tensors) in parts { inputs[name] = tensors[0].dims.isEmpty ? tensors[0] : try Tensor.concatenating(tensors) }
+    return try SampleSet(inputs: inputs)
+  }
+
   /// Symbolic dimensions become `batch` on the first axis; any other must be in `shapes`.
   static func make(for graph: Graph, shapes: [String: [Int]], batch: Int, seed: UInt64) throws(Failure) -> Made {
     var random = SplitMix64(state: seed)
@@ -17,7 +31,8 @@ enum RandomInputs {
     for id in graph.inputs {
       let name = graph[id].name
       guard let type = graph[id].declaredType else { throw Failure(.badRunInput, "the input '\(name)' declares no type", at: .element(name)) }
-      let dims = try shapes[name] ?? concrete(type, batch: batch, name: name)
+      var dims = shapes[name] ?? []
+      if shapes[name] == nil { dims = try concrete(type, batch: batch, name: name) }
       guard let count = dims.checkedProduct, count <= 1 << 30 else { throw Failure(.sizeOverflow, "the input '\(name)' would hold too many numbers", at: .element(name)) }
       made.shapes[name] = dims
       made.values[id] = try tensor(type.element, dims: dims, count: count, random: &random, name: name)

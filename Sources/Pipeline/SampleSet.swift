@@ -79,6 +79,9 @@ public struct SampleSet: Sendable {
     self.count = count
   }
 
+  /// Samples made here, without labels.
+  init(inputs: [String: Tensor]) throws(Failure) { try self.init(path: "random samples", inputs: inputs, labels: nil, masks: nil) }
+
   private init(inputs: [String: Tensor], labels: [Int]?, masks: Tensor?, count: Int) {
     self.inputs = inputs
     self.labels = labels
@@ -92,6 +95,9 @@ public struct SampleSet: Sendable {
     for (name, tensor) in inputs { picked[name] = try tensor.selecting(indices) }
     return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.selecting(indices), count: indices.count)
   }
+
+  /// The first `length` samples, or all when there are fewer.
+  public func prefix(_ length: Int) throws(Failure) -> SampleSet { length >= count ? self : try selecting(Array(0..<length)) }
 
   /// The samples in a seeded random order, so that a file sorted by class splits into like parts.
   public func shuffled(seed: UInt64) throws(Failure) -> SampleSet {
