@@ -2,6 +2,7 @@ internal import Diagnostics
 internal import Execution
 internal import GraphIR
 internal import Inference
+internal import Recognition
 internal import Reporting
 internal import Tensors
 
@@ -78,7 +79,7 @@ struct ModelChecks {
       let found = tensor.nonFinite
       checks.append(
         .init(
-          id: "output-finite", level: .error, passed: found == NonFiniteCount(), value: Double(found.nans + found.infinities), limit: 0,
+          id: "output-finite", level: .error, passed: found.nans + found.infinities == 0, value: Double(found.nans + found.infinities), limit: 0,
           message: "\(tensor.count) numbers on \(samples.count) \(request.samples == nil ? "random" : "given") sample\(samples.count == 1 ? "" : "s")",
           at: model.graph[id].name))
     }

@@ -25,8 +25,8 @@ struct SampleActivations: ActivationSource {
 
   var sampleCount: Int { samples.count }
 
-  func activations(_ requests: [ActivationRequest], of graph: Graph) throws(Failure) -> [Tensor] {
-    try Self.values(requests, of: graph, on: samples, options: options)
+  func activations(_ requests: [ActivationRequest], of graph: Graph, samples range: Range<Int>) throws(Failure) -> [Tensor] {
+    try Self.values(requests, of: graph, on: samples.selecting(Array(range)), options: options)
   }
 
   func heldOutLoss(of graph: Graph) throws(Failure) -> Double {
