@@ -49,6 +49,20 @@ import Testing
     #expect(try outcome([("location", "./weights//w.bin")]) == nil)
   }
 
+  /// The file has a hole of five gigabytes, so it takes no room.
+  @Test func offsetsBeyondFourGigabytesWork() throws {
+    let path = try write(model([("location", "weights/large.bin"), ("offset", "5000000000"), ("length", "24")]))
+    #expect(FileManager.default.createFile(atPath: folder.file("weights/large.bin"), contents: nil))
+    let file = try FileHandle(forWritingTo: URL(fileURLWithPath: folder.file("weights/large.bin")))
+    try file.seek(toOffset: 5_000_000_000)
+    try file.write(contentsOf: Data(weightBytes[16..<40]))
+    try file.close()
+    let graph = try Checkpoints.read(path).model.graph
+    #expect(weight(graph)?.floats() == Array(values[4..<10]))
+    try ONNXWriter.write(graph, to: folder.file("o.onnx"))
+    #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("o.onnx.data"))) == Data(weightBytes[16..<40]))
+  }
+
   @Test func whatLeadsOutIsRefused() throws {
     let outside = TemporaryFolder()
     try Data(weightBytes).write(to: URL(fileURLWithPath: outside.file("w.bin")))
