@@ -66,7 +66,10 @@ public struct Patch: Sendable {
 
   /// Lets every reader of `old` that was in the graph before the patch (and the outputs) read `new` instead.
   /// Nodes added by this patch keep reading what they were given, so a new node may wrap the value it replaces.
-  public mutating func replace(_ old: ValueID, with new: ValueID) { replacements[old] = new }
+  public mutating func replace(_ old: ValueID, with new: ValueID) {
+    replacements[old] = new
+    if new.index >= base.values.count, graph.values[new].origin == nil { graph.values[new].origin = old }
+  }
 
   /// The edited graph.
   public func commit() throws(Failure) -> Graph {
