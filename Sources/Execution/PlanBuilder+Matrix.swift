@@ -103,6 +103,7 @@ extension PlanBuilder {
           a: left.layout, b: right.layout, c: flat, scale: scale, bias: result.bias?.layout, post: result.operations,
           constantB: bytes.baseAddress.map { unsafe $0 + right.offset * 4 }, weights: weights, workspace: workspace)
       }
+      release(constant)
     } else {
       product = try unsafe MatrixProduct(
         a: left.layout, b: right.layout, c: flat, scale: scale, bias: result.bias?.layout, post: result.operations, weights: weights, workspace: workspace)

@@ -40,6 +40,7 @@ extension PlanBuilder {
       let moved = try copyOrdered(source, channelsLast(xDims.count))
       if let other = try prepare(moved) { (convolution, source) = (other, moved) }
     }
+    release(tensor)
     let (kernelSource, prepared) = (source, convolution)
     let extras = (bias.map { [$0] } ?? []) + after.operands
     emit([id] + after.nodes, "Conv", reads: [kernelSource] + extras, writes: [target]) { (memory) throws(Failure) in
