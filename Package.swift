@@ -92,7 +92,7 @@ let package = Package(
     tests("RecognitionTests", ["Recognition", "Canonicalization", "FormatONNX", "TestSupport"]),
     tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("RewritingTests", ["Rewriting", "Canonicalization", "FormatNPZ", "FormatONNX", "TestSupport"]),
-    tests("ValidationTests", ["Validation", "TestSupport"]),
+    tests("ValidationTests", ["Validation", "Canonicalization", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("ReportingTests", ["Reporting", "Validation", "TestSupport"]),
     tests("FileTests", ["Pipeline", "TestSupport"]),
     tests("ContractTests", ["Pipeline", "TestSupport"]),

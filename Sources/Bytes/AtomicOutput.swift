@@ -40,11 +40,15 @@ public enum AtomicOutput {
     defer { vc_set_temporary_file(nil) }
     do throws(Failure) {
       for segment in segments { try write(segment, to: file, place: place) }
-      guard close(file) == 0 else { throw Failure(.outputUnwritable, "cannot write: \(systemErrorText())", at: place) }
     } catch {
       close(file)
       unsafe unlink(temporary)
       throw error
+    }
+    guard close(file) == 0 else {
+      let reason = systemErrorText()
+      unsafe unlink(temporary)
+      throw Failure(.outputUnwritable, "cannot write: \(reason)", at: place)
     }
     guard unsafe rename(temporary, path) == 0 else {
       let reason = systemErrorText()

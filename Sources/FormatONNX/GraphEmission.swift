@@ -107,22 +107,23 @@ struct GraphEmission {
         try spell(node)
         continue
       }
-      switch comparison.state(of: index) {
-      case .verbatim:
-        // The last node of a record: by then all that any of them reads is there.
-        guard comparison.nodes[index]?.last == id else { continue }
-        for member in comparison.nodes[index] ?? [] { try demandOperands(of: graph[member], reading) }
-        for value in comparison.extras(of: reading) ?? [] { try demand(value) }
-        if record.graph[index].field == GraphField.sparseInitializer {
-          sparse.append(try copy(record.graph[index], .sparseTensor))
-        } else {
-          nodes.append(try copy(record.graph[index], .node))
-        }
-      case .renamed where record.graph[index].field == GraphField.node:
-        try demandOperands(of: node, reading)
-        for value in comparison.extras(of: reading) ?? [] { try demand(value) }
-        nodes.field(GraphField.node, try rename(node, reading, index))
-      case .renamed, .rebuilt: try spell(node)
+      let state = comparison.state(of: index)
+      let all = comparison.nodes[index] ?? []
+      guard state != .rebuilt, state == .verbatim || record.graph[index].field == GraphField.node else {
+        try spell(node)
+        continue
+      }
+      // Several nodes of one record go out with the last: by then all that any of them reads is there.
+      let members = reading.steps.count > 1 ? all : [id]
+      guard members.last == id else { continue }
+      for (member, step) in zip(members, reading.steps) { try demandOperands(of: graph[member], step) }
+      for value in comparison.extras(of: reading) ?? [] { try demand(value) }
+      if state == .renamed, let renaming = comparison.renaming(of: members, reading) {
+        nodes.field(GraphField.node, try rename(renaming, reading, record.graph[index].content))
+      } else if record.graph[index].field == GraphField.sparseInitializer {
+        sparse.append(try copy(record.graph[index], .sparseTensor))
+      } else {
+        nodes.append(try copy(record.graph[index], .node))
       }
     }
   }
@@ -151,30 +152,28 @@ struct GraphEmission {
   }
 
   /// The node's record with other names of operands and results.
-  private mutating func rename(_ node: Node, _ reading: ONNXRecord.NodeReading, _ index: Int) throws(Failure) -> SegmentedMessage {
-    guard let record, let step = reading.steps.first else { return SegmentedMessage() }
+  private mutating func rename(
+    _ renaming: (inputs: [Int: ValueID?], outputs: [ValueID?]), _ reading: ONNXRecord.NodeReading, _ content: Range<Int>
+  ) throws(Failure) -> SegmentedMessage {
+    var result = SegmentedMessage()
+    guard let record else { return result }
     var inputs = reading.inputs
-    for (operand, slot) in step.slots.enumerated() {
-      if let slot, slot < inputs.count { inputs[slot] = node.input(operand).map(name) ?? "" }
-    }
+    for (slot, value) in renaming.inputs where slot < inputs.count { inputs[slot] = value.map(name) ?? "" }
     var outputs = reading.outputs
-    for (result, value) in node.outputs.enumerated() where result < outputs.count { outputs[result] = value.map(name) ?? "" }
+    for (index, value) in renaming.outputs.enumerated() where index < outputs.count { outputs[index] = value.map(name) ?? "" }
     var head = WireEncoder()
     for input in inputs { head.field(1, string: input) }
     for output in outputs { head.field(2, string: output) }
-    var result = SegmentedMessage()
     result.append(head)
-    let rest = try ExternalRelocation(record: record).message(.node, record.graph[index].content, to: &external, leavingOut: [1, 2])
-    result.append(rest)
+    result.append(try ExternalRelocation(record: record).message(.node, content, to: &external, leavingOut: [1, 2]))
     return result
   }
 
-  private mutating func demandOperands(of node: Node, _ reading: ONNXRecord.NodeReading) throws(Failure) {
+  /// Constants among what the file's node itself reads; those that were attributes stay attributes.
+  private mutating func demandOperands(of node: Node, _ step: ONNXRecord.NodeReading.Step) throws(Failure) {
     for value in node.captures { try demand(value) }
-    for step in reading.steps where step.op == node.op {
-      for (index, value) in node.inputs.enumerated() where index < step.slots.count && step.slots[index] != nil {
-        if let value { try demand(value) }
-      }
+    for (index, value) in node.inputs.enumerated() where index < step.slots.count && step.slots[index] != nil {
+      if let value { try demand(value) }
     }
   }
 

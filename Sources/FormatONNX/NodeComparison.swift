@@ -5,7 +5,7 @@ struct NodeComparison {
   enum State {
     /// Nothing changed: the bytes of the file stand for these nodes.
     case verbatim
-    /// One node reads or makes values of other names: its record with the names replaced.
+    /// The same operation reads or makes values of other names: its record with the names replaced.
     case renamed
     /// The nodes are spelled anew, one by one.
     case rebuilt
@@ -39,8 +39,31 @@ struct NodeComparison {
   func state(of index: Int) -> State {
     guard let reading = record.notes.nodes[index], let ids = nodes[index], extras(of: reading) != nil else { return .rebuilt }
     if ids.count == reading.steps.count, zip(ids, reading.steps).allSatisfy({ matches(graph[$0], $1, reading) }), !leaks(ids) { return .verbatim }
-    guard reading.steps.count == 1, let step = reading.steps.first else { return .rebuilt }
-    return ids.allSatisfy { canRename(graph[$0], step, reading) } ? .renamed : .rebuilt
+    if reading.steps.count == 1 { return ids.allSatisfy { renaming(of: [$0], reading) != nil } ? .renamed : .rebuilt }
+    return renaming(of: ids, reading) != nil && !leaks(ids) ? .renamed : .rebuilt
+  }
+
+  /// What the record's node reads and makes when these nodes stand for it under other names; nil when more than names
+  /// changed.
+  func renaming(of ids: [NodeID], _ reading: ONNXRecord.NodeReading) -> (inputs: [Int: ValueID?], outputs: [ValueID?])? {
+    guard ids.count == reading.steps.count, let last = ids.last else { return nil }
+    var inputs: [Int: ValueID?] = [:]
+    for (id, step) in zip(ids, reading.steps) {
+      let node = graph[id]
+      guard node.op == step.op, node.captures.map({ graph[$0].name }) == reading.captures, node.inputs.count <= step.inputs.count,
+        node.outputs.count == step.outputs.count, id == last || names(node.outputs) == step.outputs
+      else { return nil }
+      for index in step.inputs.indices {
+        let value = node.input(index)
+        if let slot = step.slots[index] {
+          if let known = inputs.updateValue(value, forKey: slot), known != value { return nil }
+        } else if value.map({ graph[$0].name }) != step.inputs[index] {
+          // An operand that the file's node does not have must be what the reader put there.
+          return nil
+        }
+      }
+    }
+    return (inputs, graph[last].outputs)
   }
 
   /// Constants that the record names and the IR left out (a Dropout's ratio); nil when such an operand is none.
@@ -63,15 +86,6 @@ struct NodeComparison {
   private func leaks(_ ids: [NodeID]) -> Bool {
     ids.dropLast().contains { id in
       graph[id].outputs.compactMap { $0 }.contains { value in readers.isOutput(value) || !readers.readers(of: value).allSatisfy(ids.contains) }
-    }
-  }
-
-  private func canRename(_ node: Node, _ step: ONNXRecord.NodeReading.Step, _ reading: ONNXRecord.NodeReading) -> Bool {
-    guard node.op == step.op, node.captures.map({ graph[$0].name }) == reading.captures, node.inputs.count <= step.inputs.count, node.outputs.count == step.outputs.count else { return false }
-    return step.inputs.indices.allSatisfy { index in
-      let value = node.input(index)
-      // An operand that the file's node does not have must be what the reader put there.
-      return step.slots[index] != nil || value.map { graph[$0].name } == step.inputs[index]
     }
   }
 

@@ -40,7 +40,10 @@ extension ONNXReader {
         irVersion: Int(irVersion), producerName: message.producerName, producerVersion: message.producerVersion, domain: message.domain,
         modelVersion: Int(message.modelVersion), docString: message.docString, opsets: opsets,
         metadata: Dictionary(message.metadata.map { ($0.key, $0.value) }) { _, last in last }, functionCount: message.functions.count,
-        byteCount: source.count, parameterCount: assembly.parameterCount)
+        byteCount: source.count, parameterCount: assembly.parameterCount,
+        operatorCounts: graph.nodes.reduce(into: [:]) { counts, node in
+          counts[node.domain.isEmpty || node.domain == "ai.onnx" ? node.opType : "\(node.domain).\(node.opType)", default: 0] += 1
+        })
       return ONNXModel(graph: result, header: header)
     } catch {
       throw error.located(file: path ?? source.name)

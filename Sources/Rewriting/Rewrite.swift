@@ -76,6 +76,9 @@ public protocol Rewrite: Sendable {
   /// - Throws: `rewriteParameter` for a name or value that it does not take.
   init(parameters: [String]) throws(Failure)
 
+  /// The rewrite with its parameters, as it is given on the command line.
+  var specification: String { get }
+
   /// Why this block cannot be rewritten; nil when it can.
   func refusal(_ site: RewriteSite) -> String?
 
@@ -83,6 +86,24 @@ public protocol Rewrite: Sendable {
   ///
   /// - Throws: `rewriteRefused` where `refusal` has a reason, `calibrationData` and `numericalFailure` where the samples do not carry a fit.
   func fit(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> any FittedRewrite
+
+  /// What a search may try at this block where parameters were left open, cheapest first, each next one dearer and nearer
+  /// to the original; the rewrite itself where nothing is open.
+  func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [RewriteCandidate]
+}
+
+/// One thing a search may try at a block.
+public struct RewriteCandidate: Sendable {
+  public var rewrite: any Rewrite
+  /// Multiply-adds of the block with it, for one sample.
+  public var macs: Int
+  /// Its error on held-out samples at this block alone; 0 where it is not fitted.
+  public var error: Double
+  public init(_ rewrite: any Rewrite, macs: Int, error: Double) {
+    self.rewrite = rewrite
+    self.macs = macs
+    self.error = error
+  }
 }
 
 /// Where a rewrite is applied: one block of the graph as read.

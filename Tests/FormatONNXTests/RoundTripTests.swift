@@ -42,6 +42,13 @@ enum Edits {
     return try patch.commit()
   }
 
+  /// An identity behind the first output, which takes its name over.
+  static func appendingIdentity(_ graph: Graph) throws -> Graph {
+    var patch = Patch(graph)
+    patch.replace(graph.outputs[0], with: patch.add(.unary(.identity), [graph.outputs[0]], name: "appended"))
+    return try patch.commit()
+  }
+
   /// The graph as if it had come from nowhere.
   static func withoutSource(_ graph: Graph) -> Graph {
     var copy = graph
@@ -110,7 +117,9 @@ enum Edits {
     var pairs = ""
     for (index, path) in Checkpoints.all.enumerated() {
       let graph = try Checkpoints.read(path).model.graph
-      for (kind, variant) in [("same", graph), ("edited", try Edits.insertingIdentities(graph)), ("new", Edits.withoutSource(graph))] {
+      for (kind, variant) in [
+        ("same", graph), ("edited", try Edits.insertingIdentities(graph)), ("appended", try Edits.appendingIdentity(graph)), ("new", Edits.withoutSource(graph)),
+      ] {
         let written = folder.file("\(index)-\(kind).onnx")
         try ONNXWriter.write(variant, to: written)
         pairs += "\(path)\t\(written)\n"
@@ -126,6 +135,6 @@ enum Edits {
     let report = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     #expect(process.terminationStatus == 0, "\(report)")
-    #expect(report.contains("\(3 * Checkpoints.all.count) pairs, 0 failed"), "\(report)")
+    #expect(report.contains("\(4 * Checkpoints.all.count) pairs, 0 failed"), "\(report)")
   }
 }

@@ -37,9 +37,10 @@ final class ReferenceSource: ActivationSource {
     self.loss = loss
   }
 
-  func activations(_ requests: [ActivationRequest], of graph: Graph) throws(Failure) -> [Tensor] {
+  func activations(_ requests: [ActivationRequest], of graph: Graph, samples: Range<Int>) throws(Failure) -> [Tensor] {
     do {
       let values = try referenceValues(graph, inputs)
+      guard samples == 0..<sampleCount else { throw Failure(.internalError, "only all samples are run") }
       return requests.compactMap { values[$0.value] }
     } catch let failure as Failure { throw failure } catch { throw Failure(.internalError, "\(error)") }
   }

@@ -48,8 +48,8 @@ enum LayoutRules {
       }
       guard view.version < 11 else { return .op(.layout(.pad(mode)), of: view) }
       guard let pads = try view.ints(view.version < 2 ? "paddings" : "pads") else { throw view.bad("pads", "is missing") }
-      let element = view.type(at: 0)?.element ?? .float32
-      guard let value = Tensor.scalar(Double(try view.float("value", default: 0)), element) else { return .unsupported("its element type") }
+      guard let fill = try view.float("value") else { return .op(.layout(.pad(mode)), of: view, first: 1, then: [try Tensor.vector(pads)]) }
+      guard let value = Tensor.scalar(Double(fill), view.type(at: 0)?.element ?? .float32) else { return .unsupported("its element type") }
       return .op(.layout(.pad(mode)), of: view, first: 1, then: [try Tensor.vector(pads), value])
     },
     "Tile": { view throws(Failure) in view.version < 6 ? .unsupported("tiles along an axis, as before version 6") : .op(.layout(.tile), of: view) },
@@ -136,7 +136,7 @@ extension SpellingRequest {
     guard let pads = try constantIntegers(at: 1, "widths of Pad", until: 11) else {
       throw Failure(.notExpressible, "Pad without widths", at: .element(node.name))
     }
-    let value = try constantScalar(at: 2, "the value of Pad", until: 11) ?? 0
-    return OperatorSpelling("Pad", [("mode", .string(name)), ("pads", .ints(pads)), ("value", .float(value))], operands: [node.input(0)])
+    let value = try constantScalar(at: 2, "the value of Pad", until: 11).map { [("value", OperatorSpelling.Attribute.float($0))] } ?? []
+    return OperatorSpelling("Pad", [("mode", .string(name)), ("pads", .ints(pads))] + value, operands: [node.input(0)])
   }
 }

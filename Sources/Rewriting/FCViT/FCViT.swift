@@ -1,6 +1,7 @@
 public import Diagnostics
 public import GraphIR
 internal import Inference
+internal import Operators
 internal import Recognition
 internal import Tensors
 
@@ -15,7 +16,8 @@ public struct FCViT: Rewrite {
   public static let id = "fcvit"
   public static let summary = "attention of patch tokens becomes global contexts plus a depth-wise convolution, fitted in closed form"
   public static let exactness = Exactness.approximate
-  public static let calibration = CalibrationNeed.samples(atLeast: 32)
+  /// The ridge keeps the fit of few samples near the prior; below this there is nothing to fit. 32 and more fit well.
+  public static let calibration = CalibrationNeed.samples(atLeast: 8)
   /// Attention spelled anew: the same sums in another order. The bound is that of a contraction over tokens and channels.
   public static let neutral = NeutralSetting.at(["contexts=grid"], .reassociated(ulps: 4096))
   public static let parameters = [
@@ -58,6 +60,19 @@ public struct FCViT: Rewrite {
     `static` = try read.choice("static", .off)
     filter = try read.choice("filter", .channel)
     givenGrid = try read.sides("grid")
+  }
+
+  public var specification: String {
+    var parts: [String] = []
+    if let kernel { parts.append("kernel=\(kernel)") }
+    switch contexts {
+    case .grid: parts.append("contexts=grid")
+    case .pooled(let grid): parts.append("contexts=\(grid)")
+    case nil: break
+    }
+    parts.append("temperature=\(temperature.rawValue),heads=\(heads.rawValue),static=\(`static`.rawValue),filter=\(filter.rawValue)")
+    if let givenGrid { parts.append("grid=\(givenGrid.height)x\(givenGrid.width)") }
+    return "\(Self.id):" + parts.joined(separator: ",")
   }
 
   // MARK: Where it applies
@@ -105,31 +120,82 @@ public struct FCViT: Rewrite {
   // MARK: Fitting
 
   public func fit(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> any FittedRewrite {
-    guard let grid = grid(site) else { throw Failure(.rewriteRefused, refusal(site) ?? "no patch grid", at: .element(site.block.name)) }
-    return try prepared(site, &fitting, largestKernel: setting(on: grid).kernel).fitted(setting(on: grid))
+    let prepared = try prepared(site, &fitting)
+    return try prepared.fitted(setting(on: prepared.problem.grid))
   }
 
-  /// The block ready for fits of any setting up to `largestKernel`, after the blocks before it as they are now.
-  public func prepared(_ site: RewriteSite, _ fitting: inout Fitting, largestKernel: Int) throws(Failure) -> PreparedFCViT {
+  /// Sides of filters that a search tries.
+  private static let searchedKernels = [3, 5, 7]
+
+  /// Of all kernels and numbers of contexts that are cheaper than the block as it stands, those that no cheaper one beats
+  /// on held-out samples.
+  public func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [RewriteCandidate] {
+    let prepared = try prepared(site, &fitting)
+    let grid = prepared.problem.grid
+    let side = min(grid.height, grid.width)
+    if kernel != nil, contexts != nil {
+      let fitted = try prepared.fitted(setting(on: grid))
+      return [RewriteCandidate(self, macs: fitted.macs, error: fitted.fit.heldOutError)]
+    }
+    var tried: [RewriteCandidate] = []
+    for count in contexts == nil ? Array(1..<max(side, 2)) : [0] {
+      var choice = self
+      if count > 0 { choice.contexts = .pooled(ContextGrid(count)) }
+      let setting = choice.setting(on: grid)
+      let kernels = (kernel.map { [$0] } ?? Self.searchedKernels).filter { kernel in
+        var asked = setting
+        asked.kernel = kernel
+        return prepared.macs(asked) < site.block.cost.macs
+      }
+      if kernels.isEmpty { continue }
+      for fit in try prepared.problem.fits(setting, kernels: kernels) {
+        choice.kernel = fit.setting.kernel
+        tried.append(RewriteCandidate(choice, macs: prepared.macs(fit.setting), error: fit.heldOutError))
+      }
+    }
+    tried.sort { ($0.macs, $0.error) < ($1.macs, $1.error) }
+    var best = Double.infinity
+    var front: [RewriteCandidate] = []
+    for candidate in tried where candidate.error < best {
+      best = candidate.error
+      front.append(candidate)
+    }
+    return front
+  }
+
+  /// The block ready for fits of any setting, after the blocks before it as they are now.
+  func prepared(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> PreparedFCViT {
     if let reason = refusal(site) { throw Failure(.rewriteRefused, reason, at: .element(site.block.name)) }
     guard let grid = grid(site) else { throw Failure(.rewriteRefused, "no patch grid", at: .element(site.block.name)) }
-    let weights = try BlockWeights(site.block, in: site.original)
+    let largestKernel = max(kernel ?? 0, Self.searchedKernels.max() ?? 0)
+    if let known = fitting.prepared(site.index), known.problem.grid == grid, known.problem.largestKernel >= largestKernel { return known }
+    guard let source = fitting.source else {
+      throw Failure(.calibrationData, "\(Self.id) is fitted on samples, and none are given", advice: "give --samples")
+    }
+    guard case .samples(let least) = Self.calibration, source.calibrationCount >= least else {
+      throw Failure(.calibrationData, "\(source.calibrationCount) calibration samples are too few for a fit", advice: "give 32 or more, and as many again to measure on")
+    }
+    let samples = fitting.fitSamples(source)
     let request = ActivationRequest(site.block.input, batchAxis: site.block.inputLayout.batch)
     func tokens(of graph: Graph) throws(Failure) -> TokenBatch {
-      guard let tensor = try fitting.source.activations([request], of: graph).first else { throw Failure(.internalError, "no activations came back") }
+      guard let tensor = try source.activations([request], of: graph, samples: samples).first else { throw Failure(.internalError, "no activations came back") }
       return try TokenBatch(tensor, layout: site.block.inputLayout)
     }
+    let weights = try BlockWeights(site.block, in: site.original)
+    let inputs = try tokens(of: fitting.current)
     let target: AttentionTarget
     if let known = fitting.targets[site.index], known.grid == grid {
       target = known
     } else {
-      target = AttentionTarget(weights, grid: grid, inputs: try tokens(of: site.original.graph))
+      target = AttentionTarget(weights, grid: grid, inputs: fitting.state.isEmpty ? inputs : try tokens(of: site.original.graph))
       fitting.targets[site.index] = target
     }
     let problem = try FCViTProblem(
-      weights, grid: grid, inputs: try tokens(of: fitting.current), target: target, calibrationCount: fitting.source.calibrationCount,
+      weights, grid: grid, inputs: inputs, target: target, calibrationCount: source.calibrationCount,
       largestKernel: largestKernel)
-    return PreparedFCViT(problem: problem, outputChannels: site.block.outputProjection?.weight.columns ?? 0)
+    let prepared = PreparedFCViT(problem: problem, outputChannels: site.block.outputProjection?.weight.columns ?? 0)
+    fitting.keep(prepared, site.index)
+    return prepared
   }
 
   /// The value that a converted block replaces, and the order of its axes.
@@ -176,7 +242,7 @@ public struct FittedFCViT: FittedRewrite {
     let contexts = setting.contexts
     return [
       RewriteFact("kernel", .integer(setting.kernel)),
-      RewriteFact("contexts", contexts.height == contexts.width ? .integer(contexts.height) : .text("\(contexts.height)x\(contexts.width)")),
+      RewriteFact("contexts", contexts.height == contexts.width ? .integer(contexts.height) : .text("\(contexts)")),
       RewriteFact("temperature", .numbers(fit.temperature)),
       RewriteFact("heads", .text(setting.heads.rawValue)),
       RewriteFact("static", .text(setting.static.rawValue)),

@@ -5,7 +5,7 @@ internal import Tensors
 
 extension PatchGrid {
   /// The grid of a block's tokens: the given one, or what the graph tells.
-  static func of(_ site: RewriteSite, given: (height: Int, width: Int)?) -> PatchGrid? {
+  public static func of(_ site: RewriteSite, given: (height: Int, width: Int)?) -> PatchGrid? {
     guard let tokens = site.block.queryTokens.value else { return nil }
     guard let given else { return find(in: site.original, tokens: tokens) }
     let (patches, overflow) = given.height.multipliedReportingOverflow(by: given.width)

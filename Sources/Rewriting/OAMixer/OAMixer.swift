@@ -1,6 +1,7 @@
 public import Diagnostics
 internal import GraphIR
 internal import Inference
+internal import Operators
 internal import Recognition
 internal import Tensors
 
@@ -60,6 +61,11 @@ public struct OAMixer: Rewrite {
     }
   }
 
+  public var specification: String {
+    let strength = kappa.map { $0.map { "\($0)" }.joined(separator: ",") } ?? "search"
+    return "\(Self.id):kappa=\(strength),labels=\(labels.rawValue),distance=\(distance.rawValue),mask=\(mask.rawValue)"
+  }
+
   /// `1 - kappa D` must stay positive wherever D can go: the cosine distance of two tokens reaches 2, that of
   /// nonnegative labels 1.
   var largestKappa: Double { mask == .exp ? 8 : labels == .tokens ? 0.49 : 1 }
@@ -91,11 +97,18 @@ public struct OAMixer: Rewrite {
     return try searched(site, grid, fitting)
   }
 
+  public func candidates(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> [RewriteCandidate] {
+    [RewriteCandidate(self, macs: site.block.cost.macs, error: 0)]
+  }
+
   /// Tries a few strengths on held-out loss, then halves the steps around the best one; the smaller wins a tie.
   private func searched(_ site: RewriteSite, _ grid: PatchGrid, _ fitting: Fitting) throws(Failure) -> FittedOAMixer {
+    guard let source = fitting.source else {
+      throw Failure(.calibrationData, "a search for kappa needs samples", advice: "give --samples, or kappa=VALUE")
+    }
     func loss(_ kappa: Double) throws(Failure) -> Double {
       let candidate = FittedOAMixer(rewrite: self, grid: grid, kappa: kappa, block: site.block)
-      return try fitting.source.heldOutLoss(of: try candidate.patch(site, on: fitting.current).commit())
+      return try source.heldOutLoss(of: try candidate.patch(site, on: fitting.current).commit())
     }
     var tried: [(kappa: Double, loss: Double)] = []
     for kappa in [0, 0.25, 0.5, 1, 2, 4] where kappa <= largestKappa { tried.append((kappa, try loss(kappa))) }
