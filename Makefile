@@ -82,7 +82,7 @@ fixtures: $(VENV)/fixtures/.ready
 
 # The manual from the declarations of the commands.
 manual: swift
-	swift package --allow-writing-to-package-directory generate-manual --multi-page --output-directory docs
+	swift package --allow-writing-to-package-directory generate-manual --configuration debug --date "$$(date +%F)" --output-directory docs
 
 install: build
 	install -D -m 755 $(BIN) "$(DESTDIR)$(PREFIX)/bin/vitconv"

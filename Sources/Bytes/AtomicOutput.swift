@@ -40,11 +40,15 @@ public enum AtomicOutput {
     defer { vc_set_temporary_file(nil) }
     do throws(Failure) {
       for segment in segments { try write(segment, to: file, place: place) }
-      guard close(file) == 0 else { throw Failure(.outputUnwritable, "cannot write: \(systemErrorText())", at: place) }
     } catch {
       close(file)
       unsafe unlink(temporary)
       throw error
+    }
+    guard close(file) == 0 else {
+      let reason = systemErrorText()
+      unsafe unlink(temporary)
+      throw Failure(.outputUnwritable, "cannot write: \(reason)", at: place)
     }
     guard unsafe rename(temporary, path) == 0 else {
       let reason = systemErrorText()
@@ -52,6 +56,9 @@ public enum AtomicOutput {
       throw Failure(.outputUnwritable, "cannot rename into place: \(reason)", at: place)
     }
   }
+
+  /// Takes back a file that was written just before, when what belongs to it could not be written.
+  public static func remove(_ path: String) { _ = unsafe unlink(path) }
 
   private static func write(_ segment: OutputSegment, to file: Int32, place: ModelLocation) throws(Failure) {
     switch segment {

@@ -2,10 +2,10 @@
 public struct ReadLimits: Sendable {
   /// Nesting of messages (subgraphs in subgraphs, types in types).
   public var depth = 64
-  /// Messages of one file.
-  public var messages = 20_000_000
+  /// Messages, names and list entries of one file; each may cost a few hundred bytes of memory for two in the file.
+  public var messages = 4_000_000
   /// Bytes of structure (all but tensor payloads) of one file.
-  public var structureBytes = 512 << 20
+  public var structureBytes = 128 << 20
   /// Rank of a tensor.
   public var rank = 64
   /// Bytes read from a pipe.

@@ -508,6 +508,24 @@ void   vconnx__type_proto__tensor__init
   static const Vconnx__TypeProto__Tensor init_value = VCONNX__TYPE_PROTO__TENSOR__INIT;
   *message = init_value;
 }
+void   vconnx__type_proto__sequence__init
+                     (Vconnx__TypeProto__Sequence         *message)
+{
+  static const Vconnx__TypeProto__Sequence init_value = VCONNX__TYPE_PROTO__SEQUENCE__INIT;
+  *message = init_value;
+}
+void   vconnx__type_proto__map__init
+                     (Vconnx__TypeProto__Map         *message)
+{
+  static const Vconnx__TypeProto__Map init_value = VCONNX__TYPE_PROTO__MAP__INIT;
+  *message = init_value;
+}
+void   vconnx__type_proto__optional__init
+                     (Vconnx__TypeProto__Optional         *message)
+{
+  static const Vconnx__TypeProto__Optional init_value = VCONNX__TYPE_PROTO__OPTIONAL__INIT;
+  *message = init_value;
+}
 void   vconnx__type_proto__init
                      (Vconnx__TypeProto         *message)
 {
@@ -863,7 +881,7 @@ const ProtobufCMessageDescriptor vconnx__string_string_entry_proto__descriptor =
   (ProtobufCMessageInit) vconnx__string_string_entry_proto__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[3] =
+static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[4] =
 {
   {
     "name",
@@ -873,6 +891,18 @@ static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[
     0,   /* quantifier_offset */
     offsetof(Vconnx__FunctionProto, name),
     NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "node",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Vconnx__FunctionProto, n_node),
+    offsetof(Vconnx__FunctionProto, node),
+    &vconnx__node_proto__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -903,16 +933,18 @@ static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[
   },
 };
 static const unsigned vconnx__function_proto__field_indices_by_name[] = {
-  1,   /* field[1] = domain */
+  2,   /* field[2] = domain */
   0,   /* field[0] = name */
-  2,   /* field[2] = overload */
+  1,   /* field[1] = node */
+  3,   /* field[3] = overload */
 };
-static const ProtobufCIntRange vconnx__function_proto__number_ranges[3 + 1] =
+static const ProtobufCIntRange vconnx__function_proto__number_ranges[4 + 1] =
 {
   { 1, 0 },
-  { 10, 1 },
-  { 13, 2 },
-  { 0, 3 }
+  { 7, 1 },
+  { 10, 2 },
+  { 13, 3 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor vconnx__function_proto__descriptor =
 {
@@ -922,10 +954,10 @@ const ProtobufCMessageDescriptor vconnx__function_proto__descriptor =
   "Vconnx__FunctionProto",
   "vconnx",
   sizeof(Vconnx__FunctionProto),
-  3,
+  4,
   vconnx__function_proto__field_descriptors,
   vconnx__function_proto__field_indices_by_name,
-  3,  vconnx__function_proto__number_ranges,
+  4,  vconnx__function_proto__number_ranges,
   (ProtobufCMessageInit) vconnx__function_proto__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1671,7 +1703,121 @@ const ProtobufCMessageDescriptor vconnx__type_proto__tensor__descriptor =
   (ProtobufCMessageInit) vconnx__type_proto__tensor__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor vconnx__type_proto__field_descriptors[1] =
+static const ProtobufCFieldDescriptor vconnx__type_proto__sequence__field_descriptors[1] =
+{
+  {
+    "elem_type",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__TypeProto__Sequence, elem_type),
+    &vconnx__type_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned vconnx__type_proto__sequence__field_indices_by_name[] = {
+  0,   /* field[0] = elem_type */
+};
+static const ProtobufCIntRange vconnx__type_proto__sequence__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor vconnx__type_proto__sequence__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "vconnx.TypeProto.Sequence",
+  "Sequence",
+  "Vconnx__TypeProto__Sequence",
+  "vconnx",
+  sizeof(Vconnx__TypeProto__Sequence),
+  1,
+  vconnx__type_proto__sequence__field_descriptors,
+  vconnx__type_proto__sequence__field_indices_by_name,
+  1,  vconnx__type_proto__sequence__number_ranges,
+  (ProtobufCMessageInit) vconnx__type_proto__sequence__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor vconnx__type_proto__map__field_descriptors[1] =
+{
+  {
+    "value_type",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__TypeProto__Map, value_type),
+    &vconnx__type_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned vconnx__type_proto__map__field_indices_by_name[] = {
+  0,   /* field[0] = value_type */
+};
+static const ProtobufCIntRange vconnx__type_proto__map__number_ranges[1 + 1] =
+{
+  { 2, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor vconnx__type_proto__map__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "vconnx.TypeProto.Map",
+  "Map",
+  "Vconnx__TypeProto__Map",
+  "vconnx",
+  sizeof(Vconnx__TypeProto__Map),
+  1,
+  vconnx__type_proto__map__field_descriptors,
+  vconnx__type_proto__map__field_indices_by_name,
+  1,  vconnx__type_proto__map__number_ranges,
+  (ProtobufCMessageInit) vconnx__type_proto__map__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor vconnx__type_proto__optional__field_descriptors[1] =
+{
+  {
+    "elem_type",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__TypeProto__Optional, elem_type),
+    &vconnx__type_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned vconnx__type_proto__optional__field_indices_by_name[] = {
+  0,   /* field[0] = elem_type */
+};
+static const ProtobufCIntRange vconnx__type_proto__optional__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor vconnx__type_proto__optional__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "vconnx.TypeProto.Optional",
+  "Optional",
+  "Vconnx__TypeProto__Optional",
+  "vconnx",
+  sizeof(Vconnx__TypeProto__Optional),
+  1,
+  vconnx__type_proto__optional__field_descriptors,
+  vconnx__type_proto__optional__field_indices_by_name,
+  1,  vconnx__type_proto__optional__number_ranges,
+  (ProtobufCMessageInit) vconnx__type_proto__optional__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor vconnx__type_proto__field_descriptors[4] =
 {
   {
     "tensor_type",
@@ -1685,14 +1831,55 @@ static const ProtobufCFieldDescriptor vconnx__type_proto__field_descriptors[1] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "sequence_type",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__TypeProto, sequence_type),
+    &vconnx__type_proto__sequence__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "map_type",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__TypeProto, map_type),
+    &vconnx__type_proto__map__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "optional_type",
+    9,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__TypeProto, optional_type),
+    &vconnx__type_proto__optional__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned vconnx__type_proto__field_indices_by_name[] = {
+  2,   /* field[2] = map_type */
+  3,   /* field[3] = optional_type */
+  1,   /* field[1] = sequence_type */
   0,   /* field[0] = tensor_type */
 };
-static const ProtobufCIntRange vconnx__type_proto__number_ranges[1 + 1] =
+static const ProtobufCIntRange vconnx__type_proto__number_ranges[3 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 4, 1 },
+  { 9, 3 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor vconnx__type_proto__descriptor =
 {
@@ -1702,10 +1889,10 @@ const ProtobufCMessageDescriptor vconnx__type_proto__descriptor =
   "Vconnx__TypeProto",
   "vconnx",
   sizeof(Vconnx__TypeProto),
-  1,
+  4,
   vconnx__type_proto__field_descriptors,
   vconnx__type_proto__field_indices_by_name,
-  1,  vconnx__type_proto__number_ranges,
+  3,  vconnx__type_proto__number_ranges,
   (ProtobufCMessageInit) vconnx__type_proto__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

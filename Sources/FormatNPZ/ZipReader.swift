@@ -34,7 +34,8 @@ enum ZipReader {
       }
       guard let archive = unsafe zip_open_from_source(source, ZIP_RDONLY, &error) else {
         unsafe zip_source_free(source)
-        throw Failure(.archiveUnreadable, "not a zip archive: \(unsafe errorText(&error))", advice: "numpy.savez and numpy.savez_compressed write what is read here")
+        throw Failure(
+          .archiveUnreadable, "not a zip archive: \(unsafe errorText(&error))", advice: "numpy.savez and numpy.savez_compressed write what is read here")
       }
       unsafe handle = archive
       size = UInt64(bytes.count)

@@ -4,13 +4,15 @@ internal import Tensors
 
 /// Builds the IR graph from a decoded GraphProto, node by node, and notes how each node was read.
 struct GraphAssembly {
-  /// The parts of an `ONNXRecord` that arise while assembling.
+  /// How nodes were read, and the record of each name in its list: the parts of an `ONNXRecord` that arise here.
   struct Notes {
     var nodes: [Int: ONNXRecord.NodeReading] = [:]
     var inputs: [String: Int] = [:]
     var outputs: [String: Int] = [:]
     var valueInfo: [String: Int] = [:]
     var initializers: [String: Int] = [:]
+    /// Declared types of inputs, outputs and inner values.
+    var types: [String: TensorType] = [:]
   }
 
   let decoder: TensorDecoder
@@ -26,9 +28,10 @@ struct GraphAssembly {
   private var read: Set<String> = []
   /// Names that nodes of this graph make.
   private var made: Set<String> = []
-  private var types: [String: TensorType] = [:]
   private var notes = Notes()
-  private var foreign: [(key: String, diagnostic: Diagnostic, count: Int)] = []
+  private var foreign: [(diagnostic: Diagnostic, count: Int)] = []
+  private var foreignIndices: [String: Int] = [:]
+  private var suffixes: [String: Int] = [:]
 
   init(decoder: TensorDecoder, opsets: [String: Int], functions: Set<FunctionName>, records: [RecordRange]) {
     self.decoder = decoder
@@ -75,6 +78,7 @@ struct GraphAssembly {
       throw Failure(.malformed, "the structure was decoded in part only")
     }
     for (node, record) in zip(graph.nodes, nodeRecords) { try self.node(node, record: record) }
+    guard !graph.outputs.isEmpty else { throw Failure(.missingPart, "the graph has no outputs") }
     var outputs: [ValueID] = []
     for output in graph.outputs {
       guard let value = values[output.name] else {
@@ -96,7 +100,7 @@ struct GraphAssembly {
   // MARK: Values
 
   private mutating func declare(_ info: ValueInfoMessage) throws(Failure) {
-    if let type = try info.tensorType() { types[info.name] = type }
+    if let type = try info.tensorType() { notes.types[info.name] = type }
   }
 
   private mutating func define(_ name: String, as value: ValueID) throws(Failure) {
@@ -125,6 +129,7 @@ struct GraphAssembly {
       let type = try input.tensorType()
       if notes.initializers[input.name] != nil { continue }
       try define(input.name, as: builder.input(input.name, type))
+      notes.types[input.name] = type
     }
   }
 
@@ -222,7 +227,7 @@ struct GraphAssembly {
       let isLast = index == steps.count - 1
       let results: [String?] = isLast ? results(of: message, op: step.op) : [freshName("\(stem):step\(index)")]
       let name = message.name
-      let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { types[$0] } })
+      let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
       for (name, value) in zip(results, outputs) {
         if let name, let value { try define(name, as: value) }
       }
@@ -239,12 +244,13 @@ struct GraphAssembly {
     return names
   }
 
-  private func freshName(_ stem: String) -> String {
+  /// A name that nothing in the file has. Counting goes on where it stopped, since a file may use a stem many times.
+  private mutating func freshName(_ stem: String) -> String {
     var name = stem
-    var count = 1
     while values[name] != nil || made.contains(name) || innerNames.contains(name) {
+      let count = suffixes[stem, default: 0] + 1
+      suffixes[stem] = count
       name = "\(stem)_\(count)"
-      count += 1
     }
     return name
   }
@@ -253,7 +259,7 @@ struct GraphAssembly {
     let op = Op.foreign(ForeignOp(domain: message.domain, name: message.opType))
     let results: [String?] = message.outputs.map { $0.isEmpty ? nil : $0 }
     let outputs = builder.node(
-      Node(op, operands, captures: captures, name: message.name, record: record), results: results, types: results.map { $0.flatMap { types[$0] } })
+      Node(op, operands, captures: captures, name: message.name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
     for (name, value) in zip(results, outputs) {
       if let name, let value { try define(name, as: value) }
     }
@@ -262,12 +268,13 @@ struct GraphAssembly {
       steps: [.init(op: op, inputs: message.inputs.map { $0.isEmpty ? nil : $0 }, slots: message.inputs.indices.map { $0 }, outputs: results)],
       captures: captures.map { builder.graph[$0].name })
     let key = "\(message.domain).\(message.opType): \(reason)"
-    if let index = foreign.firstIndex(where: { $0.key == key }) {
+    if let index = foreignIndices[key] {
       foreign[index].count += 1
     } else {
+      foreignIndices[key] = foreign.count
       let domain = message.domain.isEmpty ? "" : " of domain '\(message.domain)'"
       let text = "\(message.opType)\(domain) passes through untouched: \(reason)"
-      foreign.append((key, Diagnostic(.unknownOperator, text, at: .element(message.name)), 1))
+      foreign.append((Diagnostic(.unknownOperator, text, at: .element(message.name)), 1))
     }
   }
 

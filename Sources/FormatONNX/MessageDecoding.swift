@@ -22,7 +22,10 @@ extension ModelMessage {
     graph = unsafe raw.graph.map { unsafe GraphMessage($0.pointee) }
     opsets = unsafe list(raw.opset_import, raw.n_opset_import) { unsafe (text($0.domain), $0.version) }
     metadata = unsafe list(raw.metadata_props, raw.n_metadata_props) { unsafe (text($0.key), text($0.value)) }
-    functions = unsafe list(raw.functions, raw.n_functions) { unsafe FunctionName(domain: text($0.domain), name: text($0.name), overload: text($0.overload)) }
+    functions = unsafe list(raw.functions, raw.n_functions) {
+      unsafe FunctionMessage(
+        name: FunctionName(domain: text($0.domain), name: text($0.name), overload: text($0.overload)), nodes: list($0.node, $0.n_node) { unsafe NodeMessage($0) })
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 /// Which fields of which message the skim hands on, and how: the same as `schemas/onnx.proto`, seen from the wire.
 enum MessageKind {
-  case model, operatorSet, entry, function, graph, node, attribute, tensor, sparseTensor, valueInfo, type, tensorType, shape, dimension
+  /// `elementType` is the content of a sequence's or an optional's type.
+  case model, operatorSet, entry, function, graph, node, attribute, tensor, sparseTensor, valueInfo, type, tensorType, elementType, mapType, shape, dimension
 
   enum Rule {
     /// A number given once or often; `packed` lists may come in one field.
@@ -26,6 +27,7 @@ enum MessageKind {
     case (.operatorSet, 2): .varint
     case (.entry, 1), (.entry, 2): .string
     case (.function, 1), (.function, 10), (.function, 13): .string
+    case (.function, 7): .messages(.node)
     case (.graph, 1): .messages(.node)
     case (.graph, 2): .string
     case (.graph, 5): .messages(.tensor)
@@ -51,6 +53,9 @@ enum MessageKind {
     case (.valueInfo, 1): .string
     case (.valueInfo, 2): .message(.type)
     case (.type, 1): .message(.tensorType)
+    case (.type, 4), (.type, 9): .message(.elementType)
+    case (.type, 5): .message(.mapType)
+    case (.elementType, 1), (.mapType, 2): .message(.type)
     case (.tensorType, 1): .varint
     case (.tensorType, 2): .message(.shape)
     case (.shape, 1): .messages(.dimension)

@@ -12,7 +12,7 @@ struct ModelMessage {
   var graph: GraphMessage?
   var opsets: [(domain: String, version: Int64)] = []
   var metadata: [(key: String, value: String)] = []
-  var functions: [FunctionName] = []
+  var functions: [FunctionMessage] = []
 }
 
 /// What identifies a model-local function.
@@ -20,6 +20,11 @@ struct FunctionName: Hashable {
   var domain: String
   var name: String
   var overload: String
+}
+
+struct FunctionMessage {
+  var name: FunctionName
+  var nodes: [NodeMessage]
 }
 
 struct GraphMessage {

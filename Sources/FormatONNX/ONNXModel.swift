@@ -26,6 +26,9 @@ public struct ONNXHeader: Sendable {
   /// under another name: exporters store equal parameters once and alias them so. Constant nodes are left out, since
   /// they hold numbers of the computation (scales, epsilons, masks), except where the graph has no initializer at all.
   public var parameterCount: Int
+  /// How often each operator occurs in the main graph, as the file spells it; domains other than ai.onnx come first:
+  /// `com.microsoft.Attention`.
+  public var operatorCounts: [String: Int]
 }
 
 /// Reads ONNX files up to IR version 14 and operator set 28.

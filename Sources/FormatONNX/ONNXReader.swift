@@ -24,13 +24,14 @@ extension ONNXReader {
       }
       guard let graph = message.graph else { throw Failure(.missingPart, "the model has no graph") }
       let opsets = try operatorSets(message, irVersion: irVersion)
+      try checkFunctions(message.functions)
       let decoder = TensorDecoder(source: source, path: path, limits: limits)
-      var assembly = GraphAssembly(decoder: decoder, opsets: opsets, functions: Set(message.functions), records: skim.graph)
+      var assembly = GraphAssembly(decoder: decoder, opsets: opsets, functions: Set(message.functions.map(\.name)), records: skim.graph)
       try assembly.collectNames(graph)
-      let keeper = try assembly.assemble(graph)
+      let notes = try assembly.assemble(graph)
       let record = ONNXRecord(
-        source: source, path: path, irVersion: Int(irVersion), opsets: opsets, model: skim.model, graph: skim.graph, nodes: keeper.nodes,
-        inputs: keeper.inputs, outputs: keeper.outputs, valueInfo: keeper.valueInfo, initializers: keeper.initializers, innerNames: assembly.innerNames)
+        source: source, path: path, irVersion: Int(irVersion), opsets: opsets, graphName: graph.name, skim: skim, notes: notes,
+        innerNames: assembly.innerNames, externalFiles: decoder.externalFiles)
       var result = try assembly.builder.finish()
       result.name = graph.name
       result.source = record
@@ -39,7 +40,10 @@ extension ONNXReader {
         irVersion: Int(irVersion), producerName: message.producerName, producerVersion: message.producerVersion, domain: message.domain,
         modelVersion: Int(message.modelVersion), docString: message.docString, opsets: opsets,
         metadata: Dictionary(message.metadata.map { ($0.key, $0.value) }) { _, last in last }, functionCount: message.functions.count,
-        byteCount: source.count, parameterCount: assembly.parameterCount)
+        byteCount: source.count, parameterCount: assembly.parameterCount,
+        operatorCounts: graph.nodes.reduce(into: [:]) { counts, node in
+          counts[node.domain.isEmpty || node.domain == "ai.onnx" ? node.opType : "\(node.domain).\(node.opType)", default: 0] += 1
+        })
       return ONNXModel(graph: result, header: header)
     } catch {
       throw error.located(file: path ?? source.name)
@@ -60,6 +64,49 @@ extension ONNXReader {
         throw Failure(.unsupportedVersion, "operator set \(version), the newest known is \(newestOpset)")
       }
       result[domain] = Int(version)
+    }
+    return result
+  }
+
+  /// Functions may call each other, but not in a circle, and each is defined once.
+  private static func checkFunctions(_ functions: [FunctionMessage]) throws(Failure) {
+    var calls: [FunctionName: Set<FunctionName>] = [:]
+    for function in functions {
+      let place = ModelLocation.element(function.name.name)
+      guard calls.updateValue(function.nodes.reduce(into: []) { $0.formUnion($1.calls) }, forKey: function.name) == nil else {
+        throw Failure(.duplicateName, "the function '\(function.name.name)' is defined twice", at: place)
+      }
+    }
+    // Takes away functions that call no function left, until none is left or only circles are.
+    var callers: [FunctionName: [FunctionName]] = [:]
+    var open: [FunctionName: Int] = [:]
+    for (name, callees) in calls {
+      let local = callees.filter { calls[$0] != nil }
+      open[name] = local.count
+      for callee in local { callers[callee, default: []].append(name) }
+    }
+    var ready = open.filter { $0.value == 0 }.map(\.key)
+    while let name = ready.popLast() {
+      open[name] = nil
+      for caller in callers[name] ?? [] {
+        open[caller, default: 1] -= 1
+        if open[caller] == 0 { ready.append(caller) }
+      }
+    }
+    if let name = open.keys.map(\.name).min() {
+      throw Failure(.cyclicGraph, "the function '\(name)' calls itself", at: .element(name))
+    }
+  }
+}
+
+extension NodeMessage {
+  /// What the node and the nodes of its subgraphs may call.
+  fileprivate var calls: Set<FunctionName> {
+    var result: Set<FunctionName> = [FunctionName(domain: domain, name: opType, overload: overload)]
+    for attribute in attributes {
+      for subgraph in attribute.graphs {
+        for node in subgraph.nodes { result.formUnion(node.calls) }
+      }
     }
     return result
   }

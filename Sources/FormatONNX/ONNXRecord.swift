@@ -26,33 +26,32 @@ final class ONNXRecord: SourceRecordKeeper {
   let path: String?
   let irVersion: Int
   let opsets: [String: Int]
+  let graphName: String
+  /// The fields of the ModelProto and of its graph, in order.
   let model: [RecordRange]
   let graph: [RecordRange]
-  let nodes: [Int: NodeReading]
-  /// The record of each name in its list.
-  let inputs: [String: Int]
-  let outputs: [String: Int]
-  let valueInfo: [String: Int]
-  let initializers: [String: Int]
+  let notes: GraphAssembly.Notes
   /// Names that subgraphs define: new values must not take them.
   let innerNames: Set<String>
+  /// Whether any tensor's elements lie in another file, and the files opened for it by location.
+  let hasExternalData: Bool
+  let externalFiles: [String: ByteSource]
 
   init(
-    source: ByteSource, path: String?, irVersion: Int, opsets: [String: Int], model: [RecordRange], graph: [RecordRange], nodes: [Int: NodeReading],
-    inputs: [String: Int], outputs: [String: Int], valueInfo: [String: Int], initializers: [String: Int], innerNames: Set<String>
+    source: ByteSource, path: String?, irVersion: Int, opsets: [String: Int], graphName: String, skim: Skim, notes: GraphAssembly.Notes,
+    innerNames: Set<String>, externalFiles: [String: ByteSource]
   ) {
     self.source = source
     self.path = path
     self.irVersion = irVersion
     self.opsets = opsets
-    self.model = model
-    self.graph = graph
-    self.nodes = nodes
-    self.inputs = inputs
-    self.outputs = outputs
-    self.valueInfo = valueInfo
-    self.initializers = initializers
+    self.graphName = graphName
+    model = skim.model
+    graph = skim.graph
+    self.notes = notes
     self.innerNames = innerNames
+    hasExternalData = skim.hasExternalData
+    self.externalFiles = externalFiles
   }
 }
 
@@ -62,4 +61,7 @@ enum GraphField {
 }
 enum ModelField {
   static let irVersion = 1, producerName = 2, graph = 7, opsetImport = 8
+}
+enum TensorField {
+  static let dims = 1, dataType = 2, stringData = 6, name = 8, rawData = 9, externalData = 13, dataLocation = 14
 }

@@ -17,6 +17,8 @@ struct Skim {
   var model: [RecordRange]
   /// The fields of its graph in order.
   var graph: [RecordRange]
+  /// Whether a tensor says that its elements lie in another file.
+  var hasExternalData: Bool
 
   /// - Throws: `unknownFormat` when the bytes are no ONNX at all, else `malformed`, `truncated` or `limitExceeded`.
   init(_ source: ByteSource, limits: ReadLimits) throws(Failure) {
@@ -35,6 +37,7 @@ struct Skim {
     structure = pass.output.bytes
     model = pass.model
     graph = pass.graph
+    hasExternalData = pass.hasExternalData
   }
 
   private static func unknown(_ source: ByteSource) -> Failure {
@@ -49,6 +52,7 @@ private struct SkimPass {
   var model: [RecordRange] = []
   var graph: [RecordRange] = []
   var recognizedFields = 0
+  var hasExternalData = false
   private var elements = 0
 
   init(limits: ReadLimits) { self.limits = limits }
@@ -93,6 +97,7 @@ private struct SkimPass {
         continue
       }
       try copy(field, rule, of: bytes, depth: depth, given: &given)
+      if kind == .tensor, field.number == TensorField.dataLocation, field.varint == 1 { hasExternalData = true }
       if kind == .model { recognizedFields += 1 }
     }
     if let run = payload { reference(run.field, packed: false, run.range) }

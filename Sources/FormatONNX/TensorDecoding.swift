@@ -9,7 +9,8 @@ final class TensorDecoder {
   /// The model's path; nil when it came through a pipe, which has no folder beside it.
   let path: String?
   let limits: ReadLimits
-  private var external: [String: ByteSource] = [:]
+  /// Files opened for external data, by location.
+  private(set) var externalFiles: [String: ByteSource] = [:]
 
   init(source: ByteSource, path: String?, limits: ReadLimits) {
     self.source = source
@@ -59,32 +60,19 @@ final class TensorDecoder {
   // MARK: External data
 
   private func externalStorage(_ message: TensorMessage, type: ElementType, byteCount: Int) throws(Failure) -> Tensor.Storage {
-    var entries: [String: String] = [:]
-    for (key, value) in message.external { entries[key] = value }
-    guard let location = entries["location"] else { throw Failure(.missingPart, "external data without a location") }
+    let place = try ExternalPlace(message.external)
     guard let path else {
       throw Failure(.externalPathRefused, "external data of a model that is read from a pipe", advice: "give the model's path")
     }
     guard type != .string else { throw Failure(.payloadMismatch, "strings cannot be external data") }
-    func number(_ key: String, default value: Int) throws(Failure) -> Int {
-      guard let text = entries[key] else { return value }
-      guard let number = Int(text), number >= 0 else { throw Failure(.externalDataRange, "\(key) '\(text)' of external data") }
-      return number
-    }
-    let offset = try number("offset", default: 0)
-    let length = try number("length", default: byteCount)
     let file: ByteSource
-    if let known = external[location] {
+    if let known = externalFiles[place.location] {
       file = known
     } else {
-      file = try SiblingFile.map(location, beside: path)
-      external[location] = file
+      file = try SiblingFile.map(place.location, beside: path)
+      externalFiles[place.location] = file
     }
-    let (end, overflow) = offset.addingReportingOverflow(length)
-    guard !overflow, end <= file.count else {
-      throw Failure(.externalDataRange, "\(length) bytes at \(offset) of '\(location)', which has \(file.count)")
-    }
-    return .mapped(file, offset..<end)
+    return .mapped(file, try place.range(in: file, byteCount: byteCount))
   }
 
   // MARK: Typed lists

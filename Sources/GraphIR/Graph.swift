@@ -90,6 +90,8 @@ public struct Value: Sendable {
   public var declaredType: TensorType?
   /// Where the format keeps a constant's record (initializer or constant node).
   public var record: Int?
+  /// The value whose place this one took in a patch, of the graph before it.
+  public var origin: ValueID?
 
   public init(name: String, definition: Definition, declaredType: TensorType? = nil, record: Int? = nil) {
     self.name = name

@@ -66,7 +66,10 @@ public struct Patch: Sendable {
 
   /// Lets every reader of `old` that was in the graph before the patch (and the outputs) read `new` instead.
   /// Nodes added by this patch keep reading what they were given, so a new node may wrap the value it replaces.
-  public mutating func replace(_ old: ValueID, with new: ValueID) { replacements[old] = new }
+  public mutating func replace(_ old: ValueID, with new: ValueID) {
+    replacements[old] = new
+    if new.index >= base.values.count, graph.values[new].origin == nil { graph.values[new].origin = old }
+  }
 
   /// The edited graph.
   public func commit() throws(Failure) -> Graph {
@@ -91,21 +94,43 @@ public struct Patch: Sendable {
           throw Failure(.notExpressible, "'\(graph.values[value].name)' is read inside a subgraph and cannot be replaced", at: .element(result.nodes[id].name))
         }
       }
-      // An output keeps its public name: the new value takes it over from the old one.
-      for index in result.outputs.indices {
-        let old = result.outputs[index]
-        let new = try resolved(old)
-        guard new != old else { continue }
-        result.outputs[index] = new
-        let name = result.values[old].name
-        result.values[old].name = result.values[new].name + ".replaced"
-        result.values[new].name = name
-      }
     }
+    let bearers = try Patch.renameOutputs(of: &result, fresh: fresh, resolved)
     let live = Patch.liveNodes(of: result)
-    result.order = try Patch.sorted(result.order.filter { live[$0] } + added.filter { live[$0] && fresh.contains($0) }, in: result)
+    result.order = try Patch.sorted(result.order.filter { live[$0] } + (added + bearers).filter { live[$0] }, in: result)
     try StructuralVerifier.verify(result)
     return result
+  }
+
+  /// An output keeps its public name: a result of the patch takes it over from the value it replaces. Any other value
+  /// has a name of its own to keep (an input's, another output's), so an identity bears the output's; gives those nodes.
+  private static func renameOutputs(
+    of graph: inout Graph, fresh: Set<NodeID>, _ resolved: (ValueID) throws(Failure) -> ValueID
+  ) throws(Failure) -> [NodeID] {
+    var bearers: [NodeID] = []
+    var renamed: [ValueID: ValueID] = [:]
+    for index in graph.outputs.indices {
+      let old = graph.outputs[index]
+      if let bearer = renamed[old] {
+        graph.outputs[index] = bearer
+        continue
+      }
+      let new = try resolved(old)
+      guard new != old else { continue }
+      let name = graph.values[old].name
+      graph.values[old].name = "\(name).replaced.\(old.raw)"
+      var bearer = new
+      if let producer = graph.producer(of: new), fresh.contains(producer), !graph.outputs.contains(new) {
+        graph.values[new].name = name
+      } else {
+        let id = NodeID(raw: UInt32(graph.nodes.count))
+        bearer = graph.values.append(Value(name: name, definition: .node(id, result: 0), declaredType: graph.values[old].declaredType))
+        bearers.append(graph.nodes.append(Node(.unary(.identity), [new], outputs: [bearer], name: name)))
+      }
+      renamed[old] = bearer
+      graph.outputs[index] = bearer
+    }
+    return bearers
   }
 
   /// Nodes that an output depends on.

@@ -16,8 +16,9 @@ public struct SampleSet: Sendable {
 
   /// Reads an `.npz`, or a folder of images (sub-folders are classes), for a graph with these inputs.
   ///
-  /// - Throws: `badRunInput` when an input has no array or an array no input (`labels` and `masks` aside) or counts
-  ///   differ; `nonFiniteSample` when an input array holds NaN or infinity.
+  /// Arrays with other names (expected outputs, say) are left alone.
+  ///
+  /// - Throws: `badRunInput` when an input has no array or counts differ; `nonFiniteSample` when an input array holds NaN or infinity.
   public static func read(_ path: String, for graph: Graph, scaling: PixelScaling = PixelScaling()) throws(Failure) -> SampleSet {
     if ImageFolder.isFolder(path) { return try readImages(path, for: graph, scaling: scaling) }
     let archive = try ArrayArchive.read(path: path)
@@ -35,10 +36,6 @@ public struct SampleSet: Sendable {
         labels = values
       } else if name == "masks" {
         masks = tensor
-      } else {
-        throw Failure(
-          .badRunInput, "the array '\(name)' is no input of the model", at: .init(file: path, element: name),
-          advice: "the model's inputs are \(names.joined(separator: ", "))")
       }
     }
     guard let missing = names.first(where: { inputs[$0] == nil }) else { return try SampleSet(path: path, inputs: inputs, labels: labels, masks: masks) }
@@ -82,6 +79,9 @@ public struct SampleSet: Sendable {
     self.count = count
   }
 
+  /// Samples made here, without labels.
+  init(inputs: [String: Tensor]) throws(Failure) { try self.init(path: "random samples", inputs: inputs, labels: nil, masks: nil) }
+
   private init(inputs: [String: Tensor], labels: [Int]?, masks: Tensor?, count: Int) {
     self.inputs = inputs
     self.labels = labels
@@ -92,15 +92,17 @@ public struct SampleSet: Sendable {
   /// The samples at `indices`.
   public func selecting(_ indices: [Int]) throws(Failure) -> SampleSet {
     var picked: [String: Tensor] = [:]
-    for (name, tensor) in inputs { picked[name] = try tensor.rows(indices) }
-    return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.rows(indices), count: indices.count)
+    for (name, tensor) in inputs { picked[name] = try tensor.selecting(indices) }
+    return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.selecting(indices), count: indices.count)
   }
 
-  /// Splits by a seeded shuffle: what a rewrite is fitted on, and what every reported number is measured on.
-  public func split(calibration: Int, seed: UInt64) throws(Failure) -> (calibration: SampleSet, heldOut: SampleSet) {
+  /// The first `length` samples, or all when there are fewer.
+  public func prefix(_ length: Int) throws(Failure) -> SampleSet { length >= count ? self : try selecting(Array(0..<length)) }
+
+  /// The samples in a seeded random order, so that a file sorted by class splits into like parts.
+  public func shuffled(seed: UInt64) throws(Failure) -> SampleSet {
     var random = SplitMix64(state: seed)
-    let shuffled = Array(0..<count).shuffled(using: &random)
-    return (try selecting(shuffled.prefix(calibration).sorted()), try selecting(shuffled.dropFirst(calibration).sorted()))
+    return try selecting(Array(0..<count).shuffled(using: &random))
   }
 }
 

@@ -23,8 +23,19 @@ public enum AttentionFamily: String, Sendable, Hashable, CaseIterable {
 /// A matrix (or vector) of weights as the block uses it: a constant of the graph, seen through transposes, slices,
 /// gathers and scalings, none of which is carried out until the elements are asked for.
 ///
-/// `element(i, j) = multiplier * constant.flat[offset + i * rowStride + j * columnStride]`
+/// `element(i, j) = multiplier * constant.flat[offset + row(i) + column(j)]`, where `row(i) = i * rowStride`, or with a
+/// grouping `(i / size) * grouping.stride + (i % size) * rowStride`: heads that do not lie behind each other. Columns alike.
 public struct WeightView: Sendable {
+  /// `size` neighbors at the axis' own stride, groups of them at `stride`.
+  public struct Grouping: Sendable, Hashable {
+    public var size: Int
+    public var stride: Int
+    public init(size: Int, stride: Int) {
+      self.size = size
+      self.stride = stride
+    }
+  }
+
   public var value: ValueID
   public var tensor: Tensor
   public var offset: Int
@@ -33,6 +44,8 @@ public struct WeightView: Sendable {
   public var rowStride: Int
   public var columnStride: Int
   public var multiplier: Double
+  public var rowGrouping: Grouping?
+  public var columnGrouping: Grouping?
 
   public init(value: ValueID, tensor: Tensor, offset: Int, rows: Int, columns: Int, rowStride: Int, columnStride: Int, multiplier: Double = 1) {
     self.value = value
@@ -45,6 +58,11 @@ public struct WeightView: Sendable {
     self.multiplier = multiplier
   }
 
+  private func position(_ index: Int, _ stride: Int, _ grouping: Grouping?) -> Int {
+    guard let grouping, grouping.size > 0 else { return index * stride }
+    return index / grouping.size * grouping.stride + index % grouping.size * stride
+  }
+
   /// The elements, row-major, in float64.
   public func materialized() -> [Double]? {
     guard let all = tensor.doubles() else { return nil }
@@ -52,7 +70,7 @@ public struct WeightView: Sendable {
     result.reserveCapacity(rows * columns)
     for i in 0..<rows {
       for j in 0..<columns {
-        let index = offset + i * rowStride + j * columnStride
+        let index = offset + position(i, rowStride, rowGrouping) + position(j, columnStride, columnGrouping)
         guard index >= 0, index < all.count else { return nil }
         result.append(multiplier * all[index])
       }
@@ -153,6 +171,8 @@ public struct AttentionBlock: Sendable {
   /// The branch's result, after the output projection and its bias, before layer scale and residual. In `outputLayout`.
   public var output: ValueID
   public var outputLayout: TokenLayout
+  /// False where the file adds the projection's bias in a later fused node (SkipLayerNormalization): `output` is before it.
+  public var outputHasBias: Bool
   /// The normalization before the projections, and what it reads.
   public var norm: NodeID?
   public var normInput: ValueID?
@@ -162,14 +182,16 @@ public struct AttentionBlock: Sendable {
 
   /// Every node of the graph as read that belongs to the block.
   public var nodes: [NodeID]
+  /// Elements of the four projections' weights and biases.
   public var parameters: Int
+  /// Work of the projections and the two products for one sample, where the number of tokens is known.
   public var cost: Cost
 
   public init(
     name: String, family: AttentionFamily, mechanism: String = "softmax", heads: Int, headDim: Int, valueDim: Int, queryTokens: Dim, keyTokens: Dim,
     scale: Double, bias: ScoreBias, qkNorm: String = "none", causal: Bool = false, input: ValueID, inputLayout: TokenLayout, keyInput: ValueID,
     query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?, output: ValueID,
-    outputLayout: TokenLayout, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil, residualSum: ValueID? = nil,
+    outputLayout: TokenLayout, outputHasBias: Bool = true, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil, residualSum: ValueID? = nil,
     nodes: [NodeID], parameters: Int, cost: Cost
   ) {
     self.name = name
@@ -195,6 +217,7 @@ public struct AttentionBlock: Sendable {
     self.merged = merged
     self.output = output
     self.outputLayout = outputLayout
+    self.outputHasBias = outputHasBias
     self.norm = norm
     self.normInput = normInput
     self.residualAdd = residualAdd
@@ -223,8 +246,27 @@ public struct NearMiss: Sendable, Hashable {
 public struct Recognized: Sendable {
   public var blocks: [AttentionBlock]
   public var nearMisses: [NearMiss]
-  public init(blocks: [AttentionBlock] = [], nearMisses: [NearMiss] = []) {
+  /// How tokens lie on the image, where the model cuts it into patches.
+  public var geometry: TokenGeometry?
+  public init(blocks: [AttentionBlock] = [], nearMisses: [NearMiss] = [], geometry: TokenGeometry? = nil) {
     self.blocks = blocks
     self.nearMisses = nearMisses
+    self.geometry = geometry
   }
+}
+
+/// Tokens of a plain vision transformer: `prefixTokens` (class token, registers), then the patches row by row, then
+/// `suffixTokens`.
+public struct TokenGeometry: Hashable, Sendable {
+  public var prefixTokens: Int
+  public var gridHeight: Int
+  public var gridWidth: Int
+  public var suffixTokens: Int
+  public init(prefixTokens: Int, gridHeight: Int, gridWidth: Int, suffixTokens: Int = 0) {
+    self.prefixTokens = prefixTokens
+    self.gridHeight = gridHeight
+    self.gridWidth = gridWidth
+    self.suffixTokens = suffixTokens
+  }
+  public var tokens: Int { prefixTokens + gridHeight * gridWidth + suffixTokens }
 }

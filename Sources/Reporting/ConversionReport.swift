@@ -1,3 +1,5 @@
+public import Validation
+
 /// What `convert` did, block by block.
 public struct ConversionReport: Sendable {
   public var input: String

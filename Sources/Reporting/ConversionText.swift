@@ -1,3 +1,5 @@
+internal import Validation
+
 extension ConversionReport: Report {
   public func text(_ style: TextStyle) -> String {
     var parts: [String] = []

@@ -1,5 +1,6 @@
 internal import Diagnostics
 internal import Tensors
+internal import Validation
 
 extension InspectReport {
   public static let schema = "vitconv.inspect/1"

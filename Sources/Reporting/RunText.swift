@@ -9,7 +9,9 @@ extension RunReport: Report {
 
 extension BenchReport: Report {
   public func text(_ style: TextStyle) -> String {
-    var table = TextTable([.right("runs"), .right("threads"), .right("batch"), .right("min ms"), .right("median ms"), .right("p95 ms"), .right("load ms"), .right("peak memory")])
+    var table = TextTable([
+      .right("runs"), .right("threads"), .right("batch"), .right("min ms"), .right("median ms"), .right("p95 ms"), .right("load ms"), .right("peak memory"),
+    ])
     table.add([
       String(runs), String(threads), String(batch), Numerals.fixed(minMilliseconds, 3), Numerals.fixed(medianMilliseconds, 3),
       Numerals.fixed(p95Milliseconds, 3), Numerals.fixed(loadMilliseconds, 1), Numerals.bytes(peakResidentBytes),

@@ -1,4 +1,5 @@
 public import Diagnostics
+public import Validation
 
 /// The outcome of `validate`.
 public struct ValidationReport: Sendable {

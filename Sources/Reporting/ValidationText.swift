@@ -1,4 +1,5 @@
 internal import Diagnostics
+internal import Validation
 
 extension ValidationReport: Report {
   public func text(_ style: TextStyle) -> String {
@@ -24,7 +25,9 @@ extension Comparison {
   func text(_ style: TextStyle, title: String) -> String {
     var out = style.bold(title) + ", on \(samples) sample\(samples == 1 ? "" : "s")\n"
     var figures: [(String, String)] = []
-    if let maxAbs { figures.append(("largest difference", Numerals.significant(maxAbs) + (maxRel.map { ", \(Numerals.significant($0)) of the largest magnitude" } ?? ""))) }
+    if let maxAbs {
+      figures.append(("largest difference", Numerals.significant(maxAbs) + (maxRel.map { ", \(Numerals.significant($0)) of the largest magnitude" } ?? "")))
+    }
     if let nmse { figures.append(("NMSE", Numerals.significant(nmse))) }
     if let kl { figures.append(("KL divergence", Numerals.significant(kl) + " nats")) }
     if let top1Agreement { figures.append(("top-1 agreement", Numerals.percent(top1Agreement))) }

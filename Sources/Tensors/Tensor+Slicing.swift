@@ -1,43 +1,61 @@
 public import Diagnostics
 
-/// Taking and joining along the first axis, the axis of samples.
+/// Taking and joining along an axis, most often the axis of samples.
 extension Tensor {
-  /// The sub-tensors at `indices` of axis 0, in that order.
+  /// The sub-tensors at `indices` of `axis`, in that order.
   ///
-  /// - Throws: `shapeMismatch` for a scalar or an index outside the axis, `typeMismatch` for strings and elements below a byte.
-  public func rows(_ indices: [Int]) throws(Failure) -> Tensor {
-    guard let first = dims.first else { throw Failure(.shapeMismatch, "a scalar has no sample axis") }
+  /// - Throws: `shapeMismatch` for an axis or index outside the shape, `typeMismatch` for strings and elements below a byte.
+  public func selecting(_ indices: [Int], axis: Int = 0) throws(Failure) -> Tensor {
+    guard 0..<dims.count ~= axis else { throw Failure(.shapeMismatch, "a tensor of rank \(dims.count) has no axis \(axis)") }
     guard elementType != .string, elementType.bitWidth % 8 == 0 else { throw Failure(.typeMismatch, "\(elementType.name) has no rows to take") }
-    guard indices.allSatisfy({ 0..<first ~= $0 }) else { throw Failure(.shapeMismatch, "a sample index is outside the \(first) samples") }
-    let rowBytes = first == 0 ? 0 : byteCount / first
-    let buffer = unsafe TensorBuffer(byteCount: indices.count * rowBytes) { target in
+    let length = dims[axis]
+    guard indices.allSatisfy({ 0..<length ~= $0 }) else { throw Failure(.shapeMismatch, "an index is outside the \(length) entries of axis \(axis)") }
+    var resultDims = dims
+    resultDims[axis] = indices.count
+    let outer = dims[..<axis].reduce(1, *)
+    let row = dims[(axis + 1)...].reduce(elementType.bitWidth / 8, *)
+    let buffer = unsafe TensorBuffer(byteCount: outer * indices.count * row) { target in
       unsafe withUnsafeBytes { source in
-        for (position, index) in indices.enumerated() {
-          let row = unsafe UnsafeRawBufferPointer(rebasing: source[(index * rowBytes)..<((index + 1) * rowBytes)])
-          unsafe UnsafeMutableRawBufferPointer(rebasing: target[(position * rowBytes)..<((position + 1) * rowBytes)]).copyMemory(from: row)
+        for block in 0..<outer {
+          for (position, index) in indices.enumerated() {
+            let from = (block * length + index) * row
+            let to = (block * indices.count + position) * row
+            unsafe UnsafeMutableRawBufferPointer(rebasing: target[to..<(to + row)]).copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<(from + row)]))
+          }
         }
       }
     }
-    return try Tensor(elementType, dims: [indices.count] + dims.dropFirst(), storage: .memory(buffer))
+    return try Tensor(elementType, dims: resultDims, storage: .memory(buffer))
   }
 
-  /// `parts` joined along axis 0; their types and other dimensions must agree.
-  public static func concatenatingRows(_ parts: [Tensor]) throws(Failure) -> Tensor {
-    guard let head = parts.first, !head.dims.isEmpty else { throw Failure(.shapeMismatch, "nothing to join along a sample axis") }
-    guard parts.allSatisfy({ $0.elementType == head.elementType && $0.dims.dropFirst() == head.dims.dropFirst() && $0.elementType.bitWidth % 8 == 0 && $0.elementType != .string }) else {
-      throw Failure(.shapeMismatch, "the parts differ in type or shape beyond the sample axis")
+  /// `parts` joined along `axis`; their types and other dimensions must agree.
+  public static func concatenating(_ parts: [Tensor], axis: Int = 0) throws(Failure) -> Tensor {
+    guard let head = parts.first, 0..<head.dims.count ~= axis else { throw Failure(.shapeMismatch, "nothing to join along axis \(axis)") }
+    let fits = parts.allSatisfy { part in
+      part.elementType == head.elementType && part.dims.count == head.dims.count && part.dims[..<axis] == head.dims[..<axis]
+        && part.dims[(axis + 1)...] == head.dims[(axis + 1)...]
+    }
+    guard fits, head.elementType != .string, head.elementType.bitWidth % 8 == 0 else {
+      throw Failure(.shapeMismatch, "the parts differ in type or shape beyond axis \(axis)")
     }
     if parts.count == 1 { return head }
-    let rows = parts.reduce(0) { $0 + $1.dims[0] }
+    var dims = head.dims
+    dims[axis] = parts.reduce(0) { $0 + $1.dims[axis] }
+    let outer = head.dims[..<axis].reduce(1, *)
     let buffer = unsafe TensorBuffer(byteCount: parts.reduce(0) { $0 + $1.byteCount }) { target in
-      var offset = 0
+      let stride = outer == 0 ? 0 : target.count / outer
+      var column = 0
       for part in parts {
+        let length = outer == 0 ? 0 : part.byteCount / outer
         unsafe part.withUnsafeBytes { source in
-          unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<(offset + source.count)]).copyMemory(from: source)
-          offset += source.count
+          for row in 0..<outer {
+            let from = unsafe UnsafeRawBufferPointer(rebasing: source[(row * length)..<((row + 1) * length)])
+            unsafe UnsafeMutableRawBufferPointer(rebasing: target[(row * stride + column)..<(row * stride + column + length)]).copyMemory(from: from)
+          }
         }
+        column += length
       }
     }
-    return try Tensor(head.elementType, dims: [rows] + head.dims.dropFirst(), storage: .memory(buffer))
+    return try Tensor(head.elementType, dims: dims, storage: .memory(buffer))
   }
 }

@@ -5,15 +5,24 @@ public import Diagnostics
 @safe public final class TensorBuffer: Sendable {
   public let byteCount: Int
   nonisolated(unsafe) let base: UnsafeMutableRawPointer
+  private let owned: Bool
 
   /// Allocates and lets `fill` write all bytes; they start undefined.
   public init<E: Error>(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void) throws(E) {
     self.byteCount = byteCount
+    owned = true
     unsafe base = UnsafeMutableRawPointer.allocate(byteCount: Swift.max(byteCount, 1), alignment: 64)
     try unsafe fill(UnsafeMutableRawBufferPointer(start: base, count: byteCount))
   }
 
-  deinit { unsafe base.deallocate() }
+  /// Looks at memory of somebody else's, which must outlive every tensor made of it and not change meanwhile.
+  @unsafe public init(borrowing base: UnsafeMutableRawPointer, byteCount: Int) {
+    self.byteCount = byteCount
+    owned = false
+    unsafe self.base = unsafe base
+  }
+
+  deinit { if owned { unsafe base.deallocate() } }
 }
 
 /// A concrete array: element type, dimensions, and bytes that lie in a mapped file or in memory.

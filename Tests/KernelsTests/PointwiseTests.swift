@@ -27,7 +27,7 @@ import Testing
 
   @Test(arguments: units) func functionsAgreeWithDouble(_ unit: VCUnit) {
     guard vc_select_unit(unit) != 0 else { return }
-    defer { _ = vc_select_unit(.AVX512) != 0 || vc_select_unit(.AVX2) != 0 }
+    defer { vc_select_widest_unit() }
     var numbers = Numbers(1)
     for (function, limit, exact) in Self.functions {
       for count in [0, 1, 15, 16, 17, 1000] {
@@ -41,7 +41,7 @@ import Testing
   /// These cancel somewhere, so the error of small results is measured against 1.
   @Test(arguments: units) func gatedFunctionsAgreeWithDouble(_ unit: VCUnit) {
     guard vc_select_unit(unit) != 0 else { return }
-    defer { _ = vc_select_unit(.AVX512) != 0 || vc_select_unit(.AVX2) != 0 }
+    defer { vc_select_widest_unit() }
     var numbers = Numbers(2)
     let functions: [(Pointwise.Function, (Double) -> Double)] = [
       (.gelu, { $0 / 2 * (1 + erf($0 / 2.0.squareRoot())) }),
@@ -74,7 +74,7 @@ import Testing
 
   @Test(arguments: units) func operationsBroadcast(_ unit: VCUnit) {
     guard vc_select_unit(unit) != 0 else { return }
-    defer { _ = vc_select_unit(.AVX512) != 0 || vc_select_unit(.AVX2) != 0 }
+    defer { vc_select_widest_unit() }
     let operations: [(Pointwise.Operation, (Float, Float) -> Float)] = [
       (.add, { $0 + $1 }), (.subtract, { $0 - $1 }), (.multiply, { $0 * $1 }), (.divide, { $0 / $1 }),
       (.maximum, { $0.isNaN || $1.isNaN ? .nan : max($0, $1) }), (.minimum, { $0.isNaN || $1.isNaN ? .nan : min($0, $1) }),

@@ -14,7 +14,7 @@ import Testing
 
   @Test(arguments: PointwiseTests.units) func softmaxAgrees(_ unit: VCUnit) {
     guard vc_select_unit(unit) != 0 else { return }
-    defer { _ = vc_select_unit(.AVX512) != 0 || vc_select_unit(.AVX2) != 0 }
+    defer { vc_select_widest_unit() }
     var numbers = Numbers(1)
     for width in [1, 2, 15, 16, 17, 64, 197] {
       let rows = 5
@@ -41,7 +41,7 @@ import Testing
 
   @Test(arguments: PointwiseTests.units) func normalizationsAgree(_ unit: VCUnit) {
     guard vc_select_unit(unit) != 0 else { return }
-    defer { _ = vc_select_unit(.AVX512) != 0 || vc_select_unit(.AVX2) != 0 }
+    defer { vc_select_widest_unit() }
     var numbers = Numbers(2)
     for width in [1, 3, 16, 31, 192, 769] {
       for centered in [true, false] {
@@ -71,7 +71,7 @@ import Testing
 
   @Test(arguments: PointwiseTests.units) func reductionsAgree(_ unit: VCUnit) {
     guard vc_select_unit(unit) != 0 else { return }
-    defer { _ = vc_select_unit(.AVX512) != 0 || vc_select_unit(.AVX2) != 0 }
+    defer { vc_select_widest_unit() }
     var numbers = Numbers(3)
     let kinds: [(Reduction.Kind, ([Double]) -> Double)] = [
       (.sum, { $0.reduce(0, +) }), (.mean, { $0.reduce(0, +) / Double($0.count) }),

@@ -6,14 +6,15 @@ import Testing
 @Suite struct JSONValueTests {
   @Test func membersKeepTheirOrder() {
     let value: JSONValue = ["z": 1, "a": [true, .null, "x"], "m": [:], "e": []]
-    #expect(value.text == #"""
-      {
-        "z": 1,
-        "a": [true, null, "x"],
-        "m": {},
-        "e": []
-      }
-      """#)
+    #expect(
+      value.text == #"""
+        {
+          "z": 1,
+          "a": [true, null, "x"],
+          "m": {},
+          "e": []
+        }
+        """#)
     #expect(value["m"] == .object([]) && value["none"] == nil)
   }
 

@@ -3,6 +3,8 @@ import Foundation
 import Reporting
 import TestSupport
 import Testing
+import Validation
+import Validation
 
 /// Every document against its schema, full and empty.
 @Suite struct SchemaTests {
@@ -37,9 +39,16 @@ import Testing
         == [])
   }
 
+  @Test func theCatalogueOfRewrites() throws {
+    #expect(try check(CatalogueReport()) == [])
+    let text = CatalogueReport().text(TextStyle())
+    #expect(text.contains("fcvit") && text.contains("oamixer") && text.contains("exactness  changes-function"))
+  }
+
   @Test func theCheckerFindsWhatIsWrong() throws {
     let schema = try JSONSchema(named: "bench")
-    let good = #"{"schema": "vitconv.bench/1", "runs": 1, "warmup": 0, "threads": 1, "batch": 1, "min_ms": 0, "median_ms": 0, "p95_ms": 0, "load_ms": 0.5, "peak_rss_bytes": 1}"#
+    let good =
+      #"{"schema": "vitconv.bench/1", "runs": 1, "warmup": 0, "threads": 1, "batch": 1, "min_ms": 0, "median_ms": 0, "p95_ms": 0, "load_ms": 0.5, "peak_rss_bytes": 1}"#
     #expect(schema.violations(of: good) == [])
     for (from, to) in [
       ("\"runs\": 1", "\"runs\": 0"), ("\"runs\": 1", "\"runs\": 1.5"), ("\"runs\": 1", "\"runs\": \"1\""), ("\"runs\": 1", "\"runs\": true"),

@@ -1,13 +1,15 @@
 import Diagnostics
 import Tensors
 import Testing
+import Validation
 
 @testable import Reporting
 
 @Suite struct NumeralsTests {
   @Test(arguments: [
     (0.0, "0"), (0.20412414, "0.2041"), (12.5, "12.5"), (1234.5678, "1235"), (123456.7, "123457"), (3.1e-7, "3.1e-07"), (-0.00012345, "-0.0001235"),
-    (9.99999, "10"), (1e12, "1e+12"), (.infinity, "inf"), (.nan, "nan"), (Double.leastNonzeroMagnitude, "5e-324"), (1, "1"), (.greatestFiniteMagnitude, "1.798e+308"),
+    (9.99999, "10"), (1e12, "1e+12"), (.infinity, "inf"), (.nan, "nan"), (Double.leastNonzeroMagnitude, "5e-324"), (1, "1"),
+    (.greatestFiniteMagnitude, "1.798e+308"),
   ])
   func significantDigits(_ value: Double, _ text: String) { #expect(Numerals.significant(value) == text) }
 
@@ -43,34 +45,35 @@ import Testing
     findings: [Diagnostic(.nonFiniteWeight, "a weight holds NaN", at: .element("w"))])
 
   @Test func inspection() {
-    #expect(Self.inspection.text(TextStyle()) == """
-      vit.onnx
-        ONNX, opset 17, written by pytorch 2.13
-        65,224 parameters, 270 kB
-                name  type
-        input   in0   float32[batch, 3, 32, 32]
-        output  out0  unknown
+    #expect(
+      Self.inspection.text(TextStyle()) == """
+        vit.onnx
+          ONNX, opset 17, written by pytorch 2.13
+          65,224 parameters, 270 kB
+                  name  type
+          input   in0   float32[batch, 3, 32, 32]
+          output  out0  unknown
 
-      operators: 21 of 2 kinds
-        MatMul 12, Add 9
+        operators: 21 of 2 kinds
+          MatMul 12, Add 9
 
-      cost of one sample
-        1.23 M multiply-adds in matrix products and convolutions, those inside attention included
-        890 other arithmetic results, not part of the above
-        456 kB of activations alive at once
+        cost of one sample
+          1.23 M multiply-adds in matrix products and convolutions, those inside attention included
+          890 other arithmetic results, not part of the above
+          456 kB of activations alive at once
 
-      attention: 1 block, 4,224 parameters
-        #  name           family  heads  dim  tokens   scale  bias  parameters  MACs  nodes  rewrites
-        0  blocks.0.attn  self        4    8  17      0.3536  none       4,224  70 k      2  fcvit, oamixer
+        attention: 1 block, 4,224 parameters
+          #  name           family  heads  dim  tokens   scale  bias  parameters  MACs  nodes  rewrites
+          0  blocks.0.attn  self        4    8  17      0.3536  none       4,224  70 k      2  fcvit, oamixer
 
-      near misses: 1
-        at             looked like  refused because
-        /gate/Softmax  self         the map is not applied to values
+        near misses: 1
+          at             looked like  refused because
+          /gate/Softmax  self         the map is not applied to values
 
-      findings: 1
-        warning VC4001 a weight holds NaN ('w')
+        findings: 1
+          warning VC4001 a weight holds NaN ('w')
 
-      """)
+        """)
     #expect(!Self.inspection.text(TextStyle()).contains("\u{1B}") && Self.inspection.text(TextStyle(colors: true)).contains("\u{1B}["))
   }
 
@@ -86,30 +89,31 @@ import Testing
       model: ModelChange(macsBefore: 4_000_000, macsAfter: 3_000_000, bytesBefore: 1_000, bytesAfter: 1_100, parametersBefore: 250, parametersAfter: 260),
       comparison: Comparison(maxAbs: 0.5, maxRel: 0.1, nmse: 0.01, kl: 0.002, top1Agreement: 0.98, top1: 0.95, top1Reference: 0.955, samples: 360),
       budget: BudgetOutcome(metric: "top1-drop", limit: 0.01, value: 0.005, samples: 360))
-    #expect(report.text(TextStyle()) == """
-      rewrites: 1 applied, 1 refused
-        #  name           rewrite             NMSE  MACs before  after  settings, or why not
-        0  blocks.0.attn  fcvit    applied  0.0312          2 M    1 M  kernel=3 contexts=1 temperature=0.5
-        1  blocks.1.attn  fcvit    refused       -            -      -  the tokens form no square grid
+    #expect(
+      report.text(TextStyle()) == """
+        rewrites: 1 applied, 1 refused
+          #  name           rewrite             NMSE  MACs before  after  settings, or why not
+          0  blocks.0.attn  fcvit    applied  0.0312          2 M    1 M  kernel=3 contexts=1 temperature=0.5
+          1  blocks.1.attn  fcvit    refused       -            -      -  the tokens form no square grid
 
-      cost of one sample
-        model          before  after  ratio
-        multiply-adds     4 M    3 M  0.750
-        parameters        250    260  1.040
-        bytes           1,000  1,100  1.100
+        cost of one sample
+          model          before  after  ratio
+          multiply-adds     4 M    3 M  0.750
+          parameters        250    260  1.040
+          bytes           1,000  1,100  1.100
 
-      converted against original, on 360 samples
-        largest difference  0.5, 0.1 of the largest magnitude
-        NMSE                0.01
-        KL divergence       0.002 nats
-        top-1 agreement     98.0 %
-        top-1 accuracy      95.0 %, reference 95.5 % (-0.5 points)
+        converted against original, on 360 samples
+          largest difference  0.5, 0.1 of the largest magnitude
+          NMSE                0.01
+          KL divergence       0.002 nats
+          top-1 agreement     98.0 %
+          top-1 accuracy      95.0 %, reference 95.5 % (-0.5 points)
 
-      budget kept: top1-drop 0.005, at most 0.01, on 360 held-out samples
+        budget kept: top1-drop 0.005, at most 0.01, on 360 held-out samples
 
-      wrote b.onnx
+        wrote b.onnx
 
-      """)
+        """)
   }
 
   @Test func validationTellsWhatFailed() {

@@ -28,6 +28,9 @@ typedef struct Vconnx__SparseTensorProto Vconnx__SparseTensorProto;
 typedef struct Vconnx__ValueInfoProto Vconnx__ValueInfoProto;
 typedef struct Vconnx__TypeProto Vconnx__TypeProto;
 typedef struct Vconnx__TypeProto__Tensor Vconnx__TypeProto__Tensor;
+typedef struct Vconnx__TypeProto__Sequence Vconnx__TypeProto__Sequence;
+typedef struct Vconnx__TypeProto__Map Vconnx__TypeProto__Map;
+typedef struct Vconnx__TypeProto__Optional Vconnx__TypeProto__Optional;
 typedef struct Vconnx__TensorShapeProto Vconnx__TensorShapeProto;
 typedef struct Vconnx__TensorShapeProto__Dimension Vconnx__TensorShapeProto__Dimension;
 
@@ -91,18 +94,21 @@ struct  Vconnx__StringStringEntryProto
 
 
 /*
- * Only what tells a call of a model-local function from a call of an operator.
+ * What tells a call of a model-local function from a call of an operator, and whether functions call each other in a
+ * circle.
  */
 struct  Vconnx__FunctionProto
 {
   ProtobufCMessage base;
   char *name;
+  size_t n_node;
+  Vconnx__NodeProto **node;
   char *domain;
   char *overload;
 };
 #define VCONNX__FUNCTION_PROTO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&vconnx__function_proto__descriptor) \
-    , NULL, NULL, NULL }
+    , NULL, 0,NULL, NULL, NULL }
 
 
 /*
@@ -271,17 +277,51 @@ struct  Vconnx__TypeProto__Tensor
     , 0, 0, NULL }
 
 
+struct  Vconnx__TypeProto__Sequence
+{
+  ProtobufCMessage base;
+  Vconnx__TypeProto *elem_type;
+};
+#define VCONNX__TYPE_PROTO__SEQUENCE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&vconnx__type_proto__sequence__descriptor) \
+    , NULL }
+
+
+struct  Vconnx__TypeProto__Map
+{
+  ProtobufCMessage base;
+  Vconnx__TypeProto *value_type;
+};
+#define VCONNX__TYPE_PROTO__MAP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&vconnx__type_proto__map__descriptor) \
+    , NULL }
+
+
+struct  Vconnx__TypeProto__Optional
+{
+  ProtobufCMessage base;
+  Vconnx__TypeProto *elem_type;
+};
+#define VCONNX__TYPE_PROTO__OPTIONAL__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&vconnx__type_proto__optional__descriptor) \
+    , NULL }
+
+
 /*
- * The standard has a oneof of kinds here; vitconv computes with tensors only, and the other kinds leave the type open.
+ * The standard has a oneof of kinds here. vitconv computes with tensors only; the other kinds are declared so that
+ * their nesting is bounded, and leave the type open.
  */
 struct  Vconnx__TypeProto
 {
   ProtobufCMessage base;
   Vconnx__TypeProto__Tensor *tensor_type;
+  Vconnx__TypeProto__Sequence *sequence_type;
+  Vconnx__TypeProto__Map *map_type;
+  Vconnx__TypeProto__Optional *optional_type;
 };
 #define VCONNX__TYPE_PROTO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&vconnx__type_proto__descriptor) \
-    , NULL }
+    , NULL, NULL, NULL, NULL }
 
 
 struct  Vconnx__TensorShapeProto__Dimension
@@ -519,6 +559,15 @@ void   vconnx__value_info_proto__free_unpacked
 /* Vconnx__TypeProto__Tensor methods */
 void   vconnx__type_proto__tensor__init
                      (Vconnx__TypeProto__Tensor         *message);
+/* Vconnx__TypeProto__Sequence methods */
+void   vconnx__type_proto__sequence__init
+                     (Vconnx__TypeProto__Sequence         *message);
+/* Vconnx__TypeProto__Map methods */
+void   vconnx__type_proto__map__init
+                     (Vconnx__TypeProto__Map         *message);
+/* Vconnx__TypeProto__Optional methods */
+void   vconnx__type_proto__optional__init
+                     (Vconnx__TypeProto__Optional         *message);
 /* Vconnx__TypeProto methods */
 void   vconnx__type_proto__init
                      (Vconnx__TypeProto         *message);
@@ -598,6 +647,15 @@ typedef void (*Vconnx__ValueInfoProto_Closure)
 typedef void (*Vconnx__TypeProto__Tensor_Closure)
                  (const Vconnx__TypeProto__Tensor *message,
                   void *closure_data);
+typedef void (*Vconnx__TypeProto__Sequence_Closure)
+                 (const Vconnx__TypeProto__Sequence *message,
+                  void *closure_data);
+typedef void (*Vconnx__TypeProto__Map_Closure)
+                 (const Vconnx__TypeProto__Map *message,
+                  void *closure_data);
+typedef void (*Vconnx__TypeProto__Optional_Closure)
+                 (const Vconnx__TypeProto__Optional *message,
+                  void *closure_data);
 typedef void (*Vconnx__TypeProto_Closure)
                  (const Vconnx__TypeProto *message,
                   void *closure_data);
@@ -626,6 +684,9 @@ extern const ProtobufCMessageDescriptor vconnx__sparse_tensor_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__value_info_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__type_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__type_proto__tensor__descriptor;
+extern const ProtobufCMessageDescriptor vconnx__type_proto__sequence__descriptor;
+extern const ProtobufCMessageDescriptor vconnx__type_proto__map__descriptor;
+extern const ProtobufCMessageDescriptor vconnx__type_proto__optional__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__tensor_shape_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__tensor_shape_proto__dimension__descriptor;
 

@@ -7,9 +7,10 @@
 // NaN goes in, NaN comes out; infinities and denormals give what the exact function gives.
 
 typedef enum __attribute__((enum_extensibility(closed))) { VCUnitBaseline, VCUnitAVX2, VCUnitAVX512 } VCUnit;
-/// Uses the loops for `unit` from now on; zero when the CPU does not have it. The widest is chosen at the start; tests
-/// go through the others.
+/// Calls from this thread use the loops for `unit` until `vc_select_widest_unit`; zero when the CPU does not have it.
+/// The widest is what everybody uses; tests go through the others.
 int vc_select_unit(VCUnit unit);
+void vc_select_widest_unit(void);
 
 /// One operand; `a` and `b` are the operator's parameters.
 typedef enum __attribute__((enum_extensibility(closed))) {

@@ -61,3 +61,29 @@ enum AttentionRules {
     return view.operand(operand) != nil && value != -10000
   }
 }
+
+extension SpellingRequest {
+  func spelling(of op: AttentionOp) throws(Failure) -> OperatorSpelling {
+    var attributes: [(name: String, value: OperatorSpelling.Attribute)] = []
+    switch op {
+    case .standard(let attention):
+      if attention.queryHeads > 0 { attributes.append(("q_num_heads", .int(attention.queryHeads))) }
+      if attention.keyHeads > 0 { attributes.append(("kv_num_heads", .int(attention.keyHeads))) }
+      if let scale = attention.scale { attributes.append(("scale", .float(scale))) }
+      if attention.softcap != 0 { attributes.append(("softcap", .float(attention.softcap))) }
+      if attention.causal { attributes.append(("is_causal", .int(1))) }
+      return try plain("Attention", since: 23, attributes)
+    case .packedProjection(let heads, let scale, let sizes, let causal):
+      attributes.append(("num_heads", .int(heads)))
+      if let scale { attributes.append(("scale", .float(scale))) }
+      if !sizes.isEmpty { attributes.append(("qkv_hidden_sizes", .ints(sizes))) }
+      if causal { attributes.append(("unidirectional", .int(1))) }
+      return contrib("Attention", attributes)
+    case .multiHead(let heads, let scale, let causal):
+      attributes.append(("num_heads", .int(heads)))
+      if let scale { attributes.append(("scale", .float(scale))) }
+      if causal { attributes.append(("unidirectional", .int(1))) }
+      return contrib("MultiHeadAttention", attributes)
+    }
+  }
+}

@@ -107,7 +107,7 @@ enum ElementwiseRules {
     var steps = try chained(.add, view)
     guard view.operandCount > 1 else { return .steps(steps) }
     let element = view.operands.compactMap { $0 }.compactMap(view.declaredType).first?.element
-    guard let element, let divisor = scalar(Double(view.operandCount), element) else {
+    guard let element, let divisor = Tensor.scalar(Double(view.operandCount), element) else {
       return .unsupported("the element type is not declared")
     }
     steps.append(.init(.binary(.divide), [.step(steps.count - 1), .constant(divisor)]))
@@ -121,7 +121,7 @@ enum ElementwiseRules {
     let low = try view.float("min")
     let high = try view.float("max")
     let element = view.type(at: 0)?.element ?? .float32
-    func bound(_ value: Float?) -> Tensor? { value.flatMap { scalar(Double($0), element) } }
+    func bound(_ value: Float?) -> Tensor? { value.flatMap { Tensor.scalar(Double($0), element) } }
     guard element.isFloatingPoint, (low == nil) == (bound(low) == nil), (high == nil) == (bound(high) == nil) else {
       return .unsupported("bounds of type \(element.name)")
     }
@@ -150,16 +150,73 @@ enum ElementwiseRules {
     }
     return .op(.unary(.identity), of: view, first: 1, then: [])
   }
+}
 
-  /// A scalar of a type that attributes are turned into.
-  static func scalar(_ value: Double, _ type: ElementType) -> Tensor? {
-    switch type {
-    case .float32: try? Tensor(float32: [Float(value)], dims: [])
-    case .float64: try? Tensor(float64: [value], dims: [])
-    case .float16: try? Tensor(.float16, dims: [], values: [Float16(value)])
-    case .int64: try? Tensor(int64: [Int64(value)], dims: [])
-    case .int32: try? Tensor(.int32, dims: [], values: [Int32(value)])
-    default: nil
+extension SpellingRequest {
+  func spelling(of op: UnaryOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .abs: try plain("Abs")
+    case .neg: try plain("Neg")
+    case .ceil: try plain("Ceil")
+    case .floor: try plain("Floor")
+    case .round: try plain("Round", since: 11)
+    case .sqrt: try plain("Sqrt")
+    case .reciprocal: try plain("Reciprocal")
+    case .exp: try plain("Exp")
+    case .log: try plain("Log")
+    case .sin: try plain("Sin", since: 7)
+    case .cos: try plain("Cos", since: 7)
+    case .tan: try plain("Tan", since: 7)
+    case .tanh: try plain("Tanh")
+    case .sigmoid: try plain("Sigmoid")
+    case .erf: try plain("Erf", since: 9)
+    case .relu: try plain("Relu")
+    case .sign: try plain("Sign", since: 9)
+    case .not: try plain("Not")
+    case .softplus: try plain("Softplus")
+    case .softsign: try plain("Softsign")
+    case .mish: try plain("Mish", since: 18)
+    case .identity: try plain("Identity")
+    case .isNaN: try plain("IsNaN", since: 9)
+    case .hardSwish: try plain("HardSwish", since: 14)
+    case .hardSigmoid(let alpha, let beta): try plain("HardSigmoid", [("alpha", .float(alpha)), ("beta", .float(beta))])
+    case .leakyRelu(let alpha): try plain("LeakyRelu", [("alpha", .float(alpha))])
+    case .elu(let alpha): try plain("Elu", [("alpha", .float(alpha))])
+    case .selu(let alpha, let gamma): try plain("Selu", [("alpha", .float(alpha)), ("gamma", .float(gamma))])
+    case .gelu(let form): try plain("Gelu", since: 20, [("approximate", .string(form == .exact ? "none" : "tanh"))])
+    case .swish(let alpha): version >= 24 ? try plain("Swish", [("alpha", .float(alpha))]) : contrib("QuickGelu", [("alpha", .float(alpha))])
     }
+  }
+
+  func spelling(of op: BinaryOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    // Before version 7 operands of unequal shape needed another spelling.
+    case .add: try plain("Add", since: 7)
+    case .subtract: try plain("Sub", since: 7)
+    case .multiply: try plain("Mul", since: 7)
+    case .divide: try plain("Div", since: 7)
+    case .power: try plain("Pow", since: 7)
+    case .modulo(let truncated): try plain("Mod", since: 10, [("fmod", truncated.spelled)])
+    case .minimum: try plain("Min", since: 8)
+    case .maximum: try plain("Max", since: 8)
+    case .equal: try plain("Equal", since: 7)
+    case .less: try plain("Less", since: 7)
+    case .lessOrEqual: try plain("LessOrEqual", since: 12)
+    case .greater: try plain("Greater", since: 7)
+    case .greaterOrEqual: try plain("GreaterOrEqual", since: 12)
+    case .and: try plain("And", since: 7)
+    case .or: try plain("Or", since: 7)
+    case .xor: try plain("Xor", since: 7)
+    case .prelu: try plain("PRelu", since: 7)
+    case .biasGelu: contrib("BiasGelu")
+    }
+  }
+
+  func clip() throws(Failure) -> OperatorSpelling {
+    if version >= 11 { return try plain("Clip") }
+    var attributes: [(name: String, value: OperatorSpelling.Attribute)] = []
+    if let low = try constantScalar(at: 1, "a lower bound", until: 11) { attributes.append(("min", .float(low))) }
+    if let high = try constantScalar(at: 2, "an upper bound", until: 11) { attributes.append(("max", .float(high))) }
+    return OperatorSpelling("Clip", attributes, operands: [node.input(0)])
   }
 }

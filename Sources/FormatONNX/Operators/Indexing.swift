@@ -83,3 +83,73 @@ enum IndexingRules {
     }
   }
 }
+
+extension SpellingRequest {
+  func spelling(of op: IndexingOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .gather(let axis): return try plain("Gather", [("axis", .int(axis))])
+    case .gatherElements(let axis): return try plain("GatherElements", since: 11, [("axis", .int(axis))])
+    case .gatherND(let batchDims):
+      try require(batchDims == 0 ? 11 : 12, "GatherND")
+      return try plain("GatherND", batchDims == 0 ? [] : [("batch_dims", .int(batchDims))])
+    case .scatterND: return try plain("ScatterND", since: 11)
+    case .scatterElements(let axis): return try plain("ScatterElements", since: 11, [("axis", .int(axis))])
+    case .trilu(let upper): return try plain("Trilu", since: 14, [("upper", upper.spelled)])
+    case .resize(let resize):
+      // Version 11 knew the attributes but wanted every operand.
+      return try plain(
+        "Resize", since: 13,
+        [
+          ("mode", .string(resize.mode.onnxName)), ("coordinate_transformation_mode", .string(resize.coordinates.onnxName)),
+          ("nearest_mode", .string(resize.nearest.onnxName)),
+        ])
+    }
+  }
+
+  func spelling(of op: GeneratorOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .shape(let start, let end):
+      if start == 0, end == nil { return try plain("Shape") }
+      return try plain("Shape", since: 15, [("start", .int(start))] + (end.map { [("end", .int($0))] } ?? []))
+    case .size: return try plain("Size")
+    case .constantOfShape(let fill):
+      guard let value = Tensor.scalar(fill.value, fill.elementType) else {
+        throw Failure(.notExpressible, "ConstantOfShape of type \(fill.elementType.name)", at: .element(node.name))
+      }
+      return try plain("ConstantOfShape", since: 9, [("value", .tensor(try value.reshaped([1])))])
+    case .range: return try plain("Range", since: 11)
+    }
+  }
+}
+
+extension ResizeOp.Mode {
+  fileprivate var onnxName: String {
+    switch self {
+    case .nearest: "nearest"
+    case .linear: "linear"
+    case .cubic: "cubic"
+    }
+  }
+}
+
+extension ResizeOp.Coordinates {
+  fileprivate var onnxName: String {
+    switch self {
+    case .halfPixel: "half_pixel"
+    case .pytorchHalfPixel: "pytorch_half_pixel"
+    case .alignCorners: "align_corners"
+    case .asymmetric: "asymmetric"
+    }
+  }
+}
+
+extension ResizeOp.NearestMode {
+  fileprivate var onnxName: String {
+    switch self {
+    case .roundPreferFloor: "round_prefer_floor"
+    case .roundPreferCeil: "round_prefer_ceil"
+    case .floor: "floor"
+    case .ceil: "ceil"
+    }
+  }
+}

@@ -48,8 +48,8 @@ enum LayoutRules {
       }
       guard view.version < 11 else { return .op(.layout(.pad(mode)), of: view) }
       guard let pads = try view.ints(view.version < 2 ? "paddings" : "pads") else { throw view.bad("pads", "is missing") }
-      let element = view.type(at: 0)?.element ?? .float32
-      guard let value = ElementwiseRules.scalar(Double(try view.float("value", default: 0)), element) else { return .unsupported("its element type") }
+      guard let fill = try view.float("value") else { return .op(.layout(.pad(mode)), of: view, first: 1, then: [try Tensor.vector(pads)]) }
+      guard let value = Tensor.scalar(Double(fill), view.type(at: 0)?.element ?? .float32) else { return .unsupported("its element type") }
       return .op(.layout(.pad(mode)), of: view, first: 1, then: [try Tensor.vector(pads), value])
     },
     "Tile": { view throws(Failure) in view.version < 6 ? .unsupported("tiles along an axis, as before version 6") : .op(.layout(.tile), of: view) },
@@ -72,5 +72,71 @@ enum LayoutRules {
   private static func blockSize(_ view: inout NodeView) throws(Failure) -> Int {
     guard let size = try view.int("blocksize"), size > 0 else { throw view.bad("blocksize", "is missing or not positive") }
     return size
+  }
+}
+
+extension SpellingRequest {
+  func spelling(of op: LayoutOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .reshape(let allowZero):
+      try require(allowZero ? 14 : 5, allowZero ? "Reshape with zero dimensions" : "Reshape")
+      return try plain("Reshape", allowZero ? [("allowzero", .int(1))] : [])
+    case .transpose(let permutation): return try plain("Transpose", permutation.isEmpty ? [] : [("perm", .ints(permutation))])
+    case .squeeze: return try axes("Squeeze")
+    case .unsqueeze: return try axes("Unsqueeze")
+    case .flatten(let axis): return try plain("Flatten", [("axis", .int(axis))])
+    case .expand: return try plain("Expand", since: 8)
+    case .concat(let axis): return try plain("Concat", since: 4, [("axis", .int(axis))])
+    case .split(let axis):
+      if version < 13 {
+        let sizes = try constantIntegers(at: 1, "sizes of Split", until: 13)
+        return OperatorSpelling("Split", [("axis", .int(axis))] + (sizes.map { [("split", .ints($0))] } ?? []), operands: [node.input(0)])
+      }
+      let parts = version >= 18 && node.input(1) == nil ? [("num_outputs", OperatorSpelling.Attribute.int(node.outputs.count))] : []
+      return try plain("Split", [("axis", .int(axis))] + parts)
+    case .slice: return try slice()
+    case .pad(let mode): return try pad(mode)
+    case .tile: return try plain("Tile", since: 6)
+    case .depthToSpace(let blockSize, let columnRowDepth):
+      if columnRowDepth { try require(11, "DepthToSpace with the depth last") }
+      return try plain("DepthToSpace", [("blocksize", .int(blockSize))] + (columnRowDepth ? [("mode", .string("CRD"))] : []))
+    case .spaceToDepth(let blockSize): return try plain("SpaceToDepth", [("blocksize", .int(blockSize))])
+    }
+  }
+
+  private func axes(_ name: String) throws(Failure) -> OperatorSpelling {
+    if version >= 13 { return try plain(name) }
+    let axes = try constantIntegers(at: 1, "axes of \(name)", until: 13)
+    return OperatorSpelling(name, axes.map { [("axes", .ints($0))] } ?? [], operands: [node.input(0)])
+  }
+
+  private func slice() throws(Failure) -> OperatorSpelling {
+    if version >= 10 { return try plain("Slice") }
+    if let steps = try constantIntegers(at: 4, "steps of Slice", until: 10), steps.contains(where: { $0 != 1 }) { throw needs(10, "Slice with steps") }
+    guard let starts = try constantIntegers(at: 1, "starts of Slice", until: 10), let ends = try constantIntegers(at: 2, "ends of Slice", until: 10) else {
+      throw Failure(.notExpressible, "Slice without starts or ends", at: .element(node.name))
+    }
+    let axes = try constantIntegers(at: 3, "axes of Slice", until: 10)
+    return OperatorSpelling("Slice", [("starts", .ints(starts)), ("ends", .ints(ends))] + (axes.map { [("axes", .ints($0))] } ?? []), operands: [node.input(0)])
+  }
+
+  private func pad(_ mode: PadMode) throws(Failure) -> OperatorSpelling {
+    let name: String
+    switch mode {
+    case .constant: name = "constant"
+    case .reflect: name = "reflect"
+    case .edge: name = "edge"
+    case .wrap:
+      try require(19, "Pad that wraps around")
+      name = "wrap"
+    }
+    if node.input(3) != nil { try require(18, "Pad of chosen axes") }
+    if version >= 11 { return try plain("Pad", [("mode", .string(name))]) }
+    try require(2, "Pad")
+    guard let pads = try constantIntegers(at: 1, "widths of Pad", until: 11) else {
+      throw Failure(.notExpressible, "Pad without widths", at: .element(node.name))
+    }
+    let value = try constantScalar(at: 2, "the value of Pad", until: 11).map { [("value", OperatorSpelling.Attribute.float($0))] } ?? []
+    return OperatorSpelling("Pad", [("mode", .string(name)), ("pads", .ints(pads))] + value, operands: [node.input(0)])
   }
 }

@@ -95,3 +95,80 @@ enum LinearRules {
     return Window(kernel: kernel, strides: try entries(strides, "strides"), dilations: try entries(dilations, "dilations"), padding: padding)
   }
 }
+
+extension SpellingRequest {
+  func spelling(of op: MatrixOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .matMul: return try plain("MatMul")
+    case .gemm(let alpha, let beta, let transposeA, let transposeB):
+      // C may be left out since version 11, and broadcasts without being asked since 7.
+      try require(node.input(2) == nil ? 11 : 7, "Gemm")
+      return try plain("Gemm", [("alpha", .float(alpha)), ("beta", .float(beta)), ("transA", transposeA.spelled), ("transB", transposeB.spelled)])
+    case .fusedMatMul(let product):
+      return contrib(
+        "FusedMatMul",
+        [
+          ("alpha", .float(product.alpha)), ("transA", product.transposeA.spelled), ("transB", product.transposeB.spelled),
+          ("transBatchA", product.transposeBatchA.spelled), ("transBatchB", product.transposeBatchB.spelled),
+        ])
+    case .einsum(let equation): return try plain("Einsum", since: 12, [("equation", .string(equation))])
+    }
+  }
+
+  func spelling(of op: ConvolutionOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .conv(let window, let groups):
+      return try plain("Conv", attributes(of: window) + [("dilations", .ints(window.dilations)), ("group", .int(groups))])
+    case .convTranspose(let window, let groups, let outputPadding):
+      let own: [(name: String, value: OperatorSpelling.Attribute)] = [
+        ("dilations", .ints(window.dilations)), ("group", .int(groups)), ("output_padding", .ints(outputPadding)),
+      ]
+      return try plain("ConvTranspose", attributes(of: window) + own)
+    }
+  }
+
+  func spelling(of op: PoolingOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .max(let window, let ceilMode):
+      var attributes = attributes(of: window)
+      if ceilMode {
+        try require(10, "MaxPool that rounds up")
+        attributes.append(("ceil_mode", .int(1)))
+      }
+      if window.dilations.contains(where: { $0 != 1 }) {
+        try require(10, "MaxPool with dilations")
+        attributes.append(("dilations", .ints(window.dilations)))
+      }
+      return try plain("MaxPool", attributes)
+    case .average(let window, let ceilMode, let countIncludePad):
+      var attributes = attributes(of: window)
+      if ceilMode {
+        try require(10, "AveragePool that rounds up")
+        attributes.append(("ceil_mode", .int(1)))
+      }
+      if countIncludePad {
+        try require(7, "AveragePool that counts padding")
+        attributes.append(("count_include_pad", .int(1)))
+      }
+      if window.dilations.contains(where: { $0 != 1 }) {
+        try require(19, "AveragePool with dilations")
+        attributes.append(("dilations", .ints(window.dilations)))
+      }
+      return try plain("AveragePool", attributes)
+    case .globalAverage: return try plain("GlobalAveragePool")
+    case .globalMax: return try plain("GlobalMaxPool")
+    }
+  }
+
+  private func attributes(of window: Window) -> [(name: String, value: OperatorSpelling.Attribute)] {
+    var result: [(name: String, value: OperatorSpelling.Attribute)] = [("strides", .ints(window.strides))]
+    if !window.kernel.isEmpty { result.append(("kernel_shape", .ints(window.kernel))) }
+    switch window.padding {
+    case .explicit(let pads): result.append(("pads", .ints(pads)))
+    case .sameUpper: result.append(("auto_pad", .string("SAME_UPPER")))
+    case .sameLower: result.append(("auto_pad", .string("SAME_LOWER")))
+    case .valid: result.append(("auto_pad", .string("VALID")))
+    }
+    return result
+  }
+}

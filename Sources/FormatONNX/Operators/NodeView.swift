@@ -45,7 +45,9 @@ struct NodeView {
     unread.remove(name)
     guard let attribute = message.attributes.first(where: { $0.name == name }) else { return nil }
     guard !attribute.isReference else { throw bad(name, "refers to an attribute of a function, and this is none") }
-    guard attribute.kind == kind || attribute.kind == .undefined && attribute.has(kind) else { throw bad(name, "is not of type \(kind)") }
+    guard attribute.kind == kind && (attribute.has(kind) || attribute.isEmpty) || attribute.kind == .undefined && attribute.has(kind) else {
+      throw bad(name, "is not of type \(kind)")
+    }
     return attribute
   }
 
@@ -82,6 +84,11 @@ struct NodeView {
 }
 
 extension AttributeMessage {
+  /// Whether nothing is filled in: some writers leave out zeros and empty lists.
+  fileprivate var isEmpty: Bool {
+    float == nil && int == nil && string == nil && tensor == nil && ints.isEmpty && floats.isEmpty && strings.isEmpty && graphs.isEmpty
+  }
+
   /// Whether a field of that kind is filled in: files before IR version 2 leave the type out.
   fileprivate func has(_ kind: Kind) -> Bool {
     switch kind {
@@ -137,4 +144,26 @@ typealias ReadingRule = @Sendable (inout NodeView) throws(Failure) -> Translatio
 extension Tensor {
   /// A vector of 64-bit integers, as shape arguments are.
   static func vector(_ values: [Int]) throws(Failure) -> Tensor { try Tensor(int64: values.map { Int64($0) }, dims: [values.count]) }
+
+  /// One number as a scalar of a type; nil where the type cannot hold it.
+  static func scalar(_ value: Double, _ type: ElementType) -> Tensor? {
+    func integer<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type) -> Tensor? {
+      T(exactly: value).flatMap { try? Tensor(type, dims: [], values: [$0]) }
+    }
+    return switch type {
+    case .float32: try? Tensor(float32: [Float(value)], dims: [])
+    case .float64: try? Tensor(float64: [value], dims: [])
+    case .float16: try? Tensor(type, dims: [], values: [Float16(value)])
+    case .int64: integer(Int64.self)
+    case .int32: integer(Int32.self)
+    case .int16: integer(Int16.self)
+    case .int8: integer(Int8.self)
+    case .uint64: integer(UInt64.self)
+    case .uint32: integer(UInt32.self)
+    case .uint16: integer(UInt16.self)
+    case .uint8: integer(UInt8.self)
+    case .bool: try? Tensor(type, dims: [], values: [UInt8(value == 0 ? 0 : 1)])
+    default: nil
+    }
+  }
 }

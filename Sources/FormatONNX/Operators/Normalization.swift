@@ -96,3 +96,67 @@ enum NormalizationRules {
     }
   }
 }
+
+extension SpellingRequest {
+  func spelling(of op: NormalizationOp) throws(Failure) -> OperatorSpelling {
+    switch op {
+    case .layer(let axis, let epsilon): try plain("LayerNormalization", since: 17, [("axis", .int(axis)), ("epsilon", .float(epsilon))])
+    case .rms(let axis, let epsilon): try plain("RMSNormalization", since: 23, [("axis", .int(axis)), ("epsilon", .float(epsilon))])
+    case .batch(let epsilon): try plain("BatchNormalization", since: 9, [("epsilon", .float(epsilon))])
+    case .instance(let epsilon): try plain("InstanceNormalization", since: 6, [("epsilon", .float(epsilon))])
+    case .group(let groups, let epsilon): try plain("GroupNormalization", since: 21, [("num_groups", .int(groups)), ("epsilon", .float(epsilon))])
+    case .lp(let axis, let p): try plain("LpNormalization", [("axis", .int(axis)), ("p", .int(p))])
+    case .skipLayer(let epsilon): contrib("SkipLayerNormalization", [("epsilon", .float(epsilon))])
+    case .skipRMS(let epsilon): contrib("SkipSimplifiedLayerNormalization", [("epsilon", .float(epsilon))])
+    }
+  }
+
+  /// Before version 13 the axes from `axis` on were one, which is the same for the last axis only.
+  func softmax(_ name: String, axis: Int) throws(Failure) -> OperatorSpelling {
+    if version >= 13 { return try plain(name, [("axis", .int(axis))]) }
+    let last = rank.map { $0 - 1 }
+    guard axis == -1 || axis == last else { throw needs(13, "\(name) along an axis before the last") }
+    if version >= 11 { return try plain(name, [("axis", .int(-1))]) }
+    guard let last else { throw needs(11, "\(name) along the last axis of a tensor of unknown rank") }
+    return try plain(name, [("axis", .int(last))])
+  }
+
+  func spelling(of op: ReductionOp) throws(Failure) -> OperatorSpelling {
+    let keepDims = ("keepdims", op.keepDims.spelled) as (name: String, value: OperatorSpelling.Attribute)
+    let name = op.kind.onnxName
+    if op.kind == .argMax || op.kind == .argMin {
+      guard let axes = try constantIntegers(at: 1, "an axis of \(name)", until: .max), axes.count == 1 else {
+        throw Failure(.notExpressible, "\(name) takes one axis", at: .element(node.name))
+      }
+      return OperatorSpelling(name, [("axis", .int(axes[0])), keepDims], operands: [node.input(0)])
+    }
+    let change = op.kind == .sum ? 13 : 18
+    if version >= change {
+      return try plain(name, op.noopWithEmptyAxes ? [keepDims, ("noop_with_empty_axes", .int(1))] : [keepDims])
+    }
+    guard let axes = try constantIntegers(at: 1, "axes of \(name)", until: change), !axes.isEmpty else {
+      if op.noopWithEmptyAxes { return OperatorSpelling("Identity", operands: [node.input(0)]) }
+      return OperatorSpelling(name, [keepDims], operands: [node.input(0)])
+    }
+    return OperatorSpelling(name, [("axes", .ints(axes)), keepDims], operands: [node.input(0)])
+  }
+}
+
+extension ReductionOp.Kind {
+  fileprivate var onnxName: String {
+    switch self {
+    case .sum: "ReduceSum"
+    case .mean: "ReduceMean"
+    case .max: "ReduceMax"
+    case .min: "ReduceMin"
+    case .prod: "ReduceProd"
+    case .l1: "ReduceL1"
+    case .l2: "ReduceL2"
+    case .sumSquare: "ReduceSumSquare"
+    case .logSum: "ReduceLogSum"
+    case .logSumExp: "ReduceLogSumExp"
+    case .argMax: "ArgMax"
+    case .argMin: "ArgMin"
+    }
+  }
+}

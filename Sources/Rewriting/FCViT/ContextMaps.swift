@@ -40,19 +40,8 @@ struct ContextMaps {
         u, RowBlock(rows: heads * contexts, stride: x.channels), x.values, RowBlock(offset: sample * tokens * x.channels, rows: tokens, stride: x.channels),
         depth: x.channels, into: &scores, sample * size, stride: tokens)
       for index in bias.indices { scores[sample * size + index] += bias[index] }
-      if setting.heads == .shared { shareHeads(sample) }
     }
-  }
-
-  private mutating func shareHeads(_ sample: Int) {
-    let size = contexts * tokens
-    let base = sample * heads * size
-    for index in 0..<size {
-      var mean = 0.0
-      for head in 0..<heads { mean += scores[base + head * size + index] }
-      mean /= Double(heads)
-      for head in 0..<heads { scores[base + head * size + index] = mean }
-    }
+    if setting.heads == .shared { averageHeads(&scores, samples: x.samples, heads: heads) }
   }
 
   /// The maps of one sample: (heads, contexts, tokens).
@@ -63,5 +52,19 @@ struct ContextMaps {
       for r in 0..<contexts { softmax(&p, at: (head * contexts + r) * tokens, count: tokens, temperature: temperature[head]) }
     }
     return p
+  }
+}
+
+/// Gives every head of `[sample][head][...]` the mean of all heads.
+func averageHeads(_ values: inout [Double], samples: Int, heads: Int) {
+  let size = values.count / max(samples * heads, 1)
+  for sample in 0..<samples {
+    let base = sample * heads * size
+    for index in base..<(base + size) {
+      var mean = 0.0
+      for head in 0..<heads { mean += values[index + head * size] }
+      mean /= Double(heads)
+      for head in 0..<heads { values[index + head * size] = mean }
+    }
   }
 }

@@ -61,47 +61,66 @@ public struct FCViTProblem: Sendable {
   ///
   /// - Throws: `numericalFailure` when the normal equations cannot be solved, `rewriteParameter` for a kernel larger than
   ///   the problem was made for.
-  public func fit(_ setting: FCViTSetting) throws(Failure) -> FCViTFit {
-    guard setting.kernel == 0 || (setting.kernel % 2 == 1 && setting.kernel <= largestKernel) else {
-      throw Failure(.rewriteParameter, "kernel \(setting.kernel) is not odd and at most \(largestKernel)")
-    }
+  public func fit(_ setting: FCViTSetting) throws(Failure) -> FCViTFit { try fits(setting, kernels: [setting.kernel])[0] }
+
+  /// Fits one setting with several kernels, which share the contexts.
+  public func fits(_ setting: FCViTSetting, kernels: [Int]) throws(Failure) -> [FCViTFit] {
     let channels = weights.mergedChannels
-    if setting.contexts.isExact(on: grid) { return .exact(grid: grid, heads: weights.heads, channels: channels) }
+    if setting.contexts.isExact(on: grid) { return kernels.map { _ in .exact(grid: grid, heads: weights.heads, channels: channels) } }
     let maps = ContextMaps(numerics, inputs, setting: setting, calibration: calibration)
     var temperature = [Double](repeating: 1, count: weights.heads)
     if setting.temperature == .on {
-      temperature = maps.fittedTemperature(to: target.meanRows(weights, contexts: setting.contexts), calibration: calibration, heldOut: heldOut)
+      var rows = target.meanRows(weights, contexts: setting.contexts)
+      if setting.heads == .shared { averageHeads(&rows, samples: inputs.samples, heads: weights.heads) }
+      temperature = maps.fittedTemperature(to: rows, calibration: calibration, heldOut: heldOut)
     }
     let contexts = contextValues(maps, temperature)
-    let upsampling = SparseRows(setting.contexts.upsampling(to: grid), columns: setting.contexts.count)
-    let chosen = features(kernel: setting.kernel)
-
-    func system(_ channel: Int, _ samples: Range<Int>, _ local: LocalSums) -> NormalEquations {
-      let count = setting.contexts.count
-      let context = ContextSums(
-        channel: channel, context: contexts, offset: channel * count * inputs.samples, contexts: count, upsampling: upsampling, values: values,
-        target: target.merged, grid: grid, neighbors: neighbors, allSamples: inputs.samples, samples: samples)
-      return NormalEquations(local, context, localFeatures: chosen, context: setting.kernel * setting.kernel)
+    let count = setting.contexts.count
+    let upsampling = SparseRows(setting.contexts.upsampling(to: grid), columns: count)
+    func sums(_ samples: Range<Int>) -> [ContextSums] {
+      (0..<channels).map { channel in
+        ContextSums(
+          channel: channel, context: contexts, offset: channel * count * inputs.samples, contexts: count, upsampling: upsampling, values: values,
+          target: target.merged, grid: grid, neighbors: neighbors, allSamples: inputs.samples, samples: samples)
+      }
     }
+    let (fitted, measured) = (sums(calibration), sums(heldOut))
+    var result: [FCViTFit] = []
+    for kernel in kernels {
+      var asked = setting
+      asked.kernel = kernel
+      result.append(try solved(asked, fitted, measured, temperature, maps.staticQueries))
+    }
+    return result
+  }
 
+  private func solved(
+    _ setting: FCViTSetting, _ fitted: [ContextSums], _ measured: [ContextSums], _ temperature: [Double], _ staticQueries: [Double]?
+  ) throws(Failure) -> FCViTFit {
+    guard setting.kernel == 0 || (setting.kernel % 2 == 1 && setting.kernel <= largestKernel) else {
+      throw Failure(.rewriteParameter, "kernel \(setting.kernel) is not odd and at most \(largestKernel)")
+    }
+    let taps = setting.kernel * setting.kernel
+    let chosen = features(kernel: setting.kernel)
     var solutions: [[Double]] = []
-    var squaredError = 0.0
-    var variance = 0.0
+    var (squaredError, variance) = (0.0, 0.0)
     let group = setting.filter == .head ? weights.valueDim : 1
-    for start in stride(from: 0, to: channels, by: group) {
-      var equations = system(start, calibration, local[start])
-      for channel in (start + 1)..<max(start + group, start + 1) { equations.add(system(channel, calibration, local[channel])) }
+    for start in stride(from: 0, to: weights.mergedChannels, by: group) {
+      var equations = NormalEquations(local[start], fitted[start], localFeatures: chosen, context: taps)
+      for channel in (start + 1)..<max(start + group, start + 1) {
+        equations.add(NormalEquations(local[channel], fitted[channel], localFeatures: chosen, context: taps))
+      }
       let solution = try equations.solved()
       for channel in start..<(start + group) {
         solutions.append(solution)
-        let measured = heldOutLocal[channel]
-        squaredError += system(channel, heldOut, measured).squaredError(solution, targetSquares: measured.targetSquares)
-        variance += measured.targetSquares - measured.targetSum * measured.targetSum / Double(heldOut.count * grid.patches)
+        let sums = heldOutLocal[channel]
+        squaredError += NormalEquations(sums, measured[channel], localFeatures: chosen, context: taps)
+          .squaredError(solution, targetSquares: sums.targetSquares)
+        variance += sums.targetSquares - sums.targetSum * sums.targetSum / Double(heldOut.count * grid.patches)
       }
     }
-    let taps = setting.kernel * setting.kernel
     return FCViTFit(
-      grid: grid, setting: setting, temperature: temperature, staticQueries: maps.staticQueries, taps: solutions.flatMap { $0[..<taps] },
+      grid: grid, setting: setting, temperature: temperature, staticQueries: staticQueries, taps: solutions.flatMap { $0[..<taps] },
       gain: solutions.map { $0[taps] }, prefixGain: solutions.flatMap { $0[(taps + 1)..<(taps + 1 + grid.prefix)] },
       offset: solutions.map { $0[taps + 1 + grid.prefix] }, heldOutError: variance > 0 ? max(0, squaredError) / variance : 0)
   }

@@ -12,7 +12,7 @@ public struct PatchGrid: Hashable, Sendable {
 
 /// How many contexts a block gets: patch queries are pooled to `height` x `width` means. The grid's own size is exact
 /// attention, 1 x 1 the single global context.
-public struct ContextGrid: Hashable, Sendable, Comparable {
+public struct ContextGrid: Hashable, Sendable, Comparable, CustomStringConvertible {
   public var height, width: Int
   public init(height: Int, width: Int) {
     self.height = height
@@ -21,6 +21,8 @@ public struct ContextGrid: Hashable, Sendable, Comparable {
   public init(_ side: Int) { self.init(height: side, width: side) }
   public var count: Int { height * width }
   public func isExact(on grid: PatchGrid) -> Bool { height == grid.height && width == grid.width }
+  /// As it is given: `4`, or `4x6`.
+  public var description: String { height == width ? "\(height)" : "\(height)x\(width)" }
   public static func < (a: ContextGrid, b: ContextGrid) -> Bool { (a.count, a.height) < (b.count, b.height) }
 
   /// (contexts, patches)

@@ -7,7 +7,7 @@ struct CommonOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Fix an input's shape: NAME=D0,D1,... May be given again for other inputs.", valueName: "name=d0,d1,..."))
+    help: ArgumentHelp("Fix an input's shape: NAME=D0,D1,... May be given again for other inputs.", valueName: "name=d0,d1"))
   var shape: [ShapeAssignment] = []
 
   @Option(name: .long, help: "Threads to compute with (default: the machine's cores).")
@@ -66,24 +66,5 @@ struct BudgetArgument: ExpressibleByArgument {
     guard parts.count == 2, let metric = Metric(rawValue: String(parts[0])), let value = Double(parts[1]), value >= 0, value.isFinite else { return nil }
     self.metric = metric
     self.value = value
-  }
-}
-
-/// `NAME` or `NAME:key=value,...`
-struct RewriteArgument: ExpressibleByArgument {
-  var name: String
-  var parameters: [(key: String, value: String)]
-
-  init?(argument: String) {
-    let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let name = parts.first, !name.isEmpty else { return nil }
-    self.name = String(name)
-    parameters = []
-    guard parts.count == 2 else { return }
-    for word in parts[1].split(separator: ",", omittingEmptySubsequences: false) {
-      let pair = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty else { return nil }
-      parameters.append((String(pair[0]), String(pair[1])))
-    }
   }
 }

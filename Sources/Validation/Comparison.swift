@@ -3,7 +3,7 @@ public struct Comparison: Sendable {
   /// Over all outputs: the largest absolute difference, and the largest relative to the reference's largest magnitude.
   public var maxAbs: Double?
   public var maxRel: Double?
-  /// Squared error over the reference's energy.
+  /// Squared error over the reference's variance over samples.
   public var nmse: Double?
   /// Kullback-Leibler divergence of the softmaxes of the logits, reference first, in nats, mean over samples.
   public var kl: Double?
@@ -60,11 +60,20 @@ public struct OutputComparison: Sendable {
 public struct BlockComparison: Sendable {
   public var index: Int
   public var name: String
+  /// Squared error of all rows over their variance.
   public var nmse: Double
-  public init(index: Int, name: String, nmse: Double) {
+  /// The same for patch rows and for prefix rows (class token and the like) alone, where the block has both.
+  public var patchNMSE: Double?
+  public var prefixNMSE: Double?
+  /// Size of the error over the size of the residual stream after the block.
+  public var residualError: Double?
+  public init(index: Int, name: String, nmse: Double, patchNMSE: Double? = nil, prefixNMSE: Double? = nil, residualError: Double? = nil) {
     self.index = index
     self.name = name
     self.nmse = nmse
+    self.patchNMSE = patchNMSE
+    self.prefixNMSE = prefixNMSE
+    self.residualError = residualError
   }
 }
 

@@ -1,0 +1,52 @@
+public import Diagnostics
+internal import GraphIR
+public import Inference
+
+/// Brings the dialects of exporters to one, on a snapshot: recognizers see few spellings, while rewrites still edit the
+/// graph as it was read.
+///
+/// Nodes and values that are kept keep their ids; new ones are appended, each node with the `origins` and each value
+/// with the `origin` of what it stands for. One pass in order suffices: every rule sees operands that are canonical,
+/// and what a rule makes is brought to canonical form as it is made. Time is linear in the number of nodes.
+public enum Canonicalizer {
+  /// All rules, tried in this order on every node; the first that applies wins.
+  static let rules: [Rule] =
+    IdentityForm.rules + ConstantForm.rules + ScaleForm.rules + ProductForm.rules + ShapeForm.rules + PartForm.rules + NormalizationForm.rules
+    + ActivationForm.rules + SoftmaxForm.rules + AttentionForm.rules
+
+  public static func canonicalize(_ typed: TypedGraph) throws(Failure) -> TypedGraph {
+    var sweep = Sweep(typed)
+    for id in typed.graph.order { sweep.visit(id) }
+    if sweep.patch.isEmpty { return typed }
+    var sink = DiagnosticSink()
+    return try typed.applying(sweep.patch, sink: &sink)
+  }
+}
+
+/// Whether the result of a rule may also be written to a file, or serves recognition only because it can change bits.
+enum Exactness { case exact, recognitionOnly }
+
+/// One algebraic identity, applied to a node whose operands are canonical.
+struct Rule: Sendable {
+  let exactness: Exactness
+  /// The values that take the place of the node's results (nil: that one is not wanted), or nil when it does not apply.
+  let apply: @Sendable (Site, inout Sweep) -> [ValueID?]?
+
+  init(_ exactness: Exactness, _ apply: @escaping @Sendable (Site, inout Sweep) -> [ValueID?]?) {
+    self.exactness = exactness
+    self.apply = apply
+  }
+}
+
+/// A node as a rule sees it: of the graph, or about to be made.
+struct Site {
+  var op: Op
+  var inputs: [ValueID?]
+  var resultCount: Int
+  var origins: OriginSet
+  var name: String
+  /// The node's own results, where it is of the graph.
+  var results: [ValueID?] = []
+
+  func input(_ index: Int) -> ValueID? { index < inputs.count ? inputs[index] : nil }
+}

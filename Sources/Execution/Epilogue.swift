@@ -1,0 +1,107 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Kernels
+internal import Tensors
+
+/// What follows a matrix product or convolution and can be done while its results are stored: bias, activation, scales,
+/// residual sums.
+struct Epilogue {
+  /// The value that the fused kernel gives.
+  var output: ValueID
+  var nodes: [NodeID] = []
+  var operations: [PostOperation] = []
+  var operands: [View] = []
+  /// A vector along the channel axis that comes first, for the kernel's own bias operand.
+  var bias: View?
+}
+
+extension PlanBuilder {
+  /// Follows the only readers of `value` as long as the kernel can take them along.
+  ///
+  /// - Parameters:
+  ///   - channel: the axis along which biases and scales run.
+  ///   - kernelDims: the shape of the result as the kernel sees it, and how it lies in memory.
+  ///   - takesBias: whether the first vector added may become the kernel's bias.
+  ///   - flatten: makes the kernel's view of a full-size operand, or nil where it cannot.
+  func epilogue(
+    after value: ValueID, channel: Int, kernelRank: Int, kernelChannel: Int, takesBias: Bool, fullSize: (View) throws(Failure) -> View?
+  ) throws(Failure) -> Epilogue {
+    var result = Epilogue(output: value)
+    let shape = try dims(of: value)
+    guard try type(of: value).element == .float32 else { return result }
+
+    func vector(_ view: View) throws(Failure) -> View? {
+      // One element along every axis but the channel's, as broadcasting aligns them.
+      let lead = shape.count - view.layout.rank
+      guard lead >= 0, view.layout.count == shape[channel] else { return nil }
+      for (axis, size) in view.dims.enumerated() where size != 1 && axis + lead != channel { return nil }
+      guard channel - lead >= 0, view.dims[channel - lead] == shape[channel] else { return nil }
+      var dims = [Int](repeating: 1, count: kernelRank)
+      dims[kernelChannel] = shape[channel]
+      return try reshaped(dense(view), dims)
+    }
+
+    while result.operations.count < 8, let reader = onlyReader(result.output) {
+      let node = graph[reader]
+      if let match = ActivationMatcher(self).match(on: result.output), PostOperation.supports(match.function) {
+        guard allReaders(result.output).allSatisfy({ match.nodes.contains($0) }) else { break }
+        result.operations.append(.function(match.function))
+        result.nodes += match.nodes
+        result.output = match.output
+        continue
+      }
+      guard let output = node.output(0), node.outputs.count == 1 else { break }
+      switch node.op {
+      case .unary(let op):
+        guard let function = op.function, PostOperation.supports(function) else { return result }
+        result.operations.append(.function(function))
+      case .clip:
+        guard node.input(0) == result.output, node.input(1) == nil || scalar(node.input(1)) != nil, node.input(2) == nil || scalar(node.input(2)) != nil
+        else { return result }
+        result.operations.append(.function(.clip(scalar(node.input(1)) ?? -.infinity, scalar(node.input(2)) ?? .infinity)))
+      case .normalization(.batch(let epsilon)):
+        guard node.input(0) == result.output, let (scale, shift) = try batchFactors(node, epsilon: epsilon), let scale = try vector(scale),
+          let shift = try vector(shift)
+        else { return result }
+        result.operations += [.binary(.multiply, scale.layout), .binary(.add, shift.layout)]
+        result.operands += [scale, shift]
+      case .binary(let op):
+        guard let a = node.input(0), let b = node.input(1), a != b, try dims(of: output) == shape else { return result }
+        let other = a == result.output ? b : a
+        let isFirst = a == result.output
+        guard isReady(other), try type(of: other).element == .float32 else { return result }
+        if let c = scalar(other) {
+          switch op {
+          case .multiply: result.operations.append(.function(.affine(c, 0)))
+          case .divide where isFirst && c != 0: result.operations.append(.function(.affine(1 / c, 0)))
+          case .add: result.operations.append(.function(.affine(1, c)))
+          case .subtract: result.operations.append(.function(isFirst ? .affine(1, -c) : .affine(-1, c)))
+          default: return result
+          }
+          break
+        }
+        let operation = op == .biasGelu ? .add : op.operation
+        guard let operation, isFirst || operation == .add || operation == .multiply else { return result }
+        let view = try view(of: other)
+        if let vector = try vector(view) {
+          if operation == .add, takesBias, result.operations.isEmpty, result.bias == nil {
+            result.bias = vector
+          } else {
+            result.operations.append(.binary(operation, vector.layout))
+            result.operands.append(vector)
+          }
+        } else if view.dims == shape, let whole = try fullSize(view) {
+          result.operations.append(.binary(operation, whole.layout))
+          result.operands.append(whole)
+        } else {
+          return result
+        }
+        if op == .biasGelu { result.operations.append(.function(.gelu)) }
+      default: return result
+      }
+      result.nodes.append(reader)
+      result.output = output
+    }
+    return result
+  }
+}

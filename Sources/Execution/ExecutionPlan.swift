@@ -1,0 +1,124 @@
+public import Diagnostics
+public import GraphIR
+public import Inference
+internal import Kernels
+public import Tensors
+
+/// A graph made ready to run at given shapes: kernels prepared, weights packed, memory planned. Made once, run many times.
+///
+/// Not for several threads at a time: a run uses the plan's own memory.
+public final class ExecutionPlan {
+  private enum Body {
+    case fast(steps: [Step], memory: PlanMemory, views: [ValueID: View])
+    case reference(ReferencePlan)
+  }
+  private let typed: TypedGraph
+  private let options: RunOptions
+  private let wanted: [ValueID]
+  private let body: Body
+
+  /// Bytes of the arena that holds everything computed; inputs included, weights not.
+  public let arenaBytes: Int
+  /// Bytes of weights in packed form, shared by the plans of one executor.
+  public let packedBytes: Int
+  /// How many kernels a run calls.
+  public let stepCount: Int
+
+  /// - Parameters:
+  ///   - typed: every shape known.
+  ///   - keeping: values that runs give back beside the graph's outputs.
+  /// - Throws: `operatorNotRunnable` at a node without kernel, or where a shape is not known before the run;
+  ///   `outOfMemory` when the plan needs more than the machine has.
+  public convenience init(_ typed: TypedGraph, keeping: [ValueID] = [], options: RunOptions = RunOptions()) throws(Failure) {
+    try self.init(typed, keeping: keeping, options: options, weights: WeightCache())
+  }
+
+  init(_ typed: TypedGraph, keeping: [ValueID], options: RunOptions, weights: WeightCache) throws(Failure) {
+    self.typed = typed
+    self.options = options
+    wanted = Array(Set(typed.graph.outputs + keeping)).sorted()
+    if options.precision == .reference {
+      let plan = try ReferencePlan(typed, wanted: wanted)
+      body = .reference(plan)
+      (arenaBytes, packedBytes, stepCount) = (0, 0, plan.count)
+      return
+    }
+    Parallel.setThreads(options.threads)
+    let builder = PlanBuilder(typed, keeping: keeping, weights: weights)
+    try builder.build()
+    let memory = MemoryPlan(builder.slots, builder.steps)
+    let needed = memory.arenaBytes + builder.workspace.byteCount
+    guard needed <= Measurement.physicalBytes else {
+      throw Failure(
+        .outOfMemory, "the run needs \(needed >> 20) MiB and the machine has \(Measurement.physicalBytes >> 20) MiB", advice: "run smaller batches")
+    }
+    arenaBytes = needed
+    packedBytes = weights.byteCount
+    stepCount = builder.steps.count
+    body = .fast(
+      steps: builder.steps, memory: PlanMemory(builder.slots, offsets: memory.offsets, arenaBytes: memory.arenaBytes), views: builder.views)
+  }
+
+  /// - Parameter inputs: one tensor for each graph input.
+  /// - Throws: `badRunInput` where they are not those of the graph.
+  public func run(_ inputs: [ValueID: Tensor]) throws(Failure) -> RunResult {
+    let inputs = try checked(inputs)
+    switch body {
+    case .reference(let plan): return try plan.run(inputs)
+    case .fast(let steps, let memory, let views): return try run(inputs, steps, memory, views)
+    }
+  }
+
+  private func run(_ inputs: [ValueID: Tensor], _ steps: [Step], _ memory: PlanMemory, _ views: [ValueID: View]) throws(Failure) -> RunResult {
+    Parallel.setThreads(options.threads)
+    for (value, tensor) in inputs {
+      guard let view = views[value] else { continue }
+      unsafe tensor.withUnsafeBytes { source in
+        guard let start = source.baseAddress else { return }
+        unsafe memory.address(view).copyMemory(from: start, byteCount: source.count)
+      }
+    }
+    var profile: [StepTime] = []
+    for step in steps {
+      let start = options.profiles ? Measurement.now : 0
+      do throws(Failure) {
+        try step.run(memory)
+      } catch {
+        throw error.located(element: step.nodes.first.map { typed.graph[$0].name })
+      }
+      if options.profiles { profile.append(StepTime(nodes: step.nodes, kernel: step.kernel, seconds: Measurement.now - start)) }
+    }
+    var values: [ValueID: Tensor] = [:]
+    for value in wanted {
+      guard let view = views[value] else { continue }
+      let bytes = view.layout.count * view.elementBytes
+      let buffer = unsafe TensorBuffer(byteCount: bytes) { target in
+        guard bytes > 0 else { return }
+        unsafe target.copyMemory(from: UnsafeRawBufferPointer(start: memory.address(view), count: bytes))
+      }
+      values[value] = try Tensor(view.element, dims: view.dims, storage: .memory(buffer))
+    }
+    return RunResult(values: values, profile: profile)
+  }
+
+  /// The inputs, each held against what the graph declares; double precision is rounded where single is asked for.
+  private func checked(_ inputs: [ValueID: Tensor]) throws(Failure) -> [ValueID: Tensor] {
+    var result: [ValueID: Tensor] = [:]
+    for id in typed.graph.inputs {
+      let name = typed.graph[id].name
+      guard let tensor = inputs[id] else { throw Failure(.badRunInput, "the input '\(name)' is missing", at: .element(name)) }
+      guard let type = typed.type(of: id), let dims = type.shape?.concrete else {
+        throw Failure(.badRunInput, "the shape of the input '\(name)' is not known", at: .element(name))
+      }
+      guard tensor.dims == dims else { throw Failure(.badRunInput, "'\(name)' has shape \(dims) and was given \(tensor.dims)", at: .element(name)) }
+      if tensor.elementType == type.element {
+        result[id] = tensor
+      } else if tensor.elementType == .float64, type.element == .float32, let values = tensor.floats() {
+        result[id] = try Tensor(float32: values, dims: dims)
+      } else {
+        throw Failure(.badRunInput, "'\(name)' is \(type.element.name) and was given \(tensor.elementType.name)", at: .element(name))
+      }
+    }
+    return result
+  }
+}

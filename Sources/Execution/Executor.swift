@@ -1,0 +1,58 @@
+public import Diagnostics
+public import GraphIR
+internal import Inference
+internal import Kernels
+public import Tensors
+
+/// Runs a graph on named arrays: binds their shapes, plans once for each combination of them, and keeps packed weights
+/// for all plans.
+public final class Executor {
+  public let graph: Graph
+  public let options: RunOptions
+  private let weights = WeightCache()
+  private var plans: [Key: ExecutionPlan] = [:]
+
+  private struct Key: Hashable {
+    var shapes: [String: [Int]]
+    var kept: [ValueID]
+  }
+
+  public init(_ graph: Graph, options: RunOptions = RunOptions()) {
+    self.graph = graph
+    self.options = options
+  }
+
+  /// - Parameters:
+  ///   - inputs: one array for each graph input, by its name; arrays of other names are refused.
+  ///   - keeping: values whose tensors are wanted beside the outputs.
+  /// - Throws: `badRunInput` where names, types or shapes do not fit; what `ExecutionPlan` throws.
+  public func run(_ inputs: [String: Tensor], keeping: [ValueID] = []) throws(Failure) -> RunResult {
+    let names = graph.inputs.map { graph[$0].name }
+    for name in inputs.keys.sorted() where !names.contains(name) {
+      throw Failure(.badRunInput, "the model has no input '\(name)'; its inputs are \(names.joined(separator: ", "))", at: .element(name))
+    }
+    var tensors: [ValueID: Tensor] = [:]
+    for id in graph.inputs {
+      let name = graph[id].name
+      guard let tensor = inputs[name] else { throw Failure(.badRunInput, "the input '\(name)' is missing", at: .element(name)) }
+      tensors[id] = tensor
+    }
+    return try plan(inputs.mapValues(\.dims), keeping: keeping).run(tensors)
+  }
+
+  /// The plan for these input shapes, made on first use.
+  public func plan(_ shapes: [String: [Int]], keeping: [ValueID] = []) throws(Failure) -> ExecutionPlan {
+    let key = Key(shapes: shapes, kept: keeping.sorted())
+    if let plan = plans[key] { return plan }
+    var sink = DiagnosticSink()
+    let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink)
+    let plan = try ExecutionPlan(typed, keeping: keeping, options: options, weights: weights)
+    plans[key] = plan
+    return plan
+  }
+
+  /// The outputs by name.
+  public func outputs(_ result: RunResult) -> [(name: String, tensor: Tensor)] {
+    graph.outputs.compactMap { id in result.values[id].map { (graph[id].name, $0) } }
+  }
+}

@@ -1,0 +1,123 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Kernels
+internal import Tensors
+
+/// Convolutions and pools. Their results lie channels-last, which oneDNN's kernels like best and which makes the tokens
+/// of a patch embedding contiguous.
+extension PlanBuilder {
+  func planConvolution(_ id: NodeID, _ node: Node, _ op: ConvolutionOp) throws(Failure) -> Bool {
+    guard case .conv(let window, let groups) = op, let input = node.input(0), let kernel = node.input(1), let output = node.output(0),
+      try type(of: input).element == .float32, try type(of: kernel).element == .float32, isConstant(kernel), !isConstant(input)
+    else { return false }
+    let (xDims, wDims, yDims) = (try dims(of: input), try dims(of: kernel), try dims(of: output))
+    guard xDims.count >= 3, xDims.count <= 5, let geometry = geometry(window, xDims, Array(wDims.dropFirst(2)), yDims) else { return false }
+    let weight = try dense(view(of: kernel))
+    guard let tensor = slots[weight.slot].constant else { return false }
+    let source = try windowOperand(view(of: input))
+    let target = try newView((.float32, yDims), order: channelsLast(yDims.count))
+
+    var bias = try node.input(2).map { (value) throws(Failure) in try dense(view(of: value)) }
+    let after = try epilogue(after: output, channel: 1, kernelRank: yDims.count, kernelChannel: 1, takesBias: bias == nil) { [self] (view) throws(Failure) in
+      let whole = try plain(view)
+      return whole.layout == target.layout ? whole : try copyOrdered(whole, channelsLast(yDims.count))
+    }
+    if let vector = after.bias { bias = vector }
+    let convolution = try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> Convolution? in
+      guard let base = bytes.baseAddress else { return nil }
+      return try unsafe Convolution(
+        x: source.layout, weights: wDims, y: target.layout, window: geometry, groups: groups, bias: bias != nil, post: after.operations,
+        constantWeights: base + weight.offset * 4, cache: weights, workspace: workspace)
+    }
+    guard let convolution else { return false }
+    let extras = (bias.map { [$0] } ?? []) + after.operands
+    emit([id] + after.nodes, "Conv", reads: [source] + extras, writes: [target]) { (memory) throws(Failure) in
+      try unsafe convolution.run(
+        x: memory.address(source), y: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
+    }
+    set(after.output, target)
+    return true
+  }
+
+  func planPooling(_ id: NodeID, _ node: Node, _ op: PoolingOp) throws(Failure) -> Bool {
+    guard let input = node.input(0), let output = node.output(0), try type(of: input).element == .float32,
+      node.outputs.dropFirst().allSatisfy({ $0 == nil })
+    else { return false }
+    let (xDims, yDims) = (try dims(of: input), try dims(of: output))
+    guard xDims.count >= 3, xDims.count <= 5 else { return false }
+    let kind: Pooling.Kind
+    let window: Window
+    switch op {
+    case .globalAverage: return try planReduce([id], "GlobalAveragePool", .mean, input, axes: Set(2..<xDims.count), output)
+    case .globalMax: return try planReduce([id], "GlobalMaxPool", .maximum, input, axes: Set(2..<xDims.count), output)
+    case .max(let given, let ceilMode):
+      guard !ceilMode else { return false }
+      (kind, window) = (.maximum, given)
+    case .average(let given, let ceilMode, let countIncludePad):
+      guard !ceilMode else { return false }
+      (kind, window) = (countIncludePad ? .averageIncludingPadding : .average, given)
+    }
+    guard let geometry = geometry(window, xDims, window.kernel, yDims),
+      zip(geometry.kernel, geometry.padBegin).allSatisfy({ $0 > $1 }), zip(geometry.kernel, geometry.padEnd).allSatisfy({ $0 > $1 })
+    else { return false }
+    let source = try windowOperand(view(of: input))
+    let target = try newView((.float32, yDims), order: source.layout.memoryOrder)
+    let pooling = try Pooling(kind, x: source.layout, y: target.layout, window: geometry, workspace: workspace)
+    emit([id], "Pool", reads: [source], writes: [target]) { (memory) throws(Failure) in
+      try unsafe pooling.run(x: memory.address(source), y: memory.address(target))
+    }
+    set(output, target)
+    return true
+  }
+
+  /// Row-major or channels-last as it is, anything else copied to channels-last.
+  private func windowOperand(_ view: View) throws(Failure) -> View {
+    let rank = view.layout.rank
+    let whole = try plain(view)
+    if whole.layout.isDense { return whole.with(Strided(dense: whole.dims)) }
+    let wanted = Strided(dims: whole.dims, order: channelsLast(rank))
+    if whole.layout.isPacked, whole.layout.memoryOrder.filter({ whole.dims[$0] != 1 }) == channelsLast(rank).filter({ whole.dims[$0] != 1 }) {
+      return whole.with(wanted)
+    }
+    return try copyOrdered(whole, channelsLast(rank))
+  }
+
+  private func copyOrdered(_ view: View, _ order: [Int]) throws(Failure) -> View {
+    let target = try newView((view.element, view.dims), order: order)
+    emit([], "copy", reads: [view], writes: [target]) { (memory) throws(Failure) in
+      unsafe Movement.copy(memory.address(view), view.layout, memory.address(target), target.layout, elementBytes: view.elementBytes)
+    }
+    return target
+  }
+
+  private func channelsLast(_ rank: Int) -> [Int] { [0] + Array(2..<rank) + [1] }
+
+  /// Window and padding in numbers; nil where padding cuts into the input.
+  private func geometry(_ window: Window, _ x: [Int], _ kernel: [Int], _ y: [Int]) -> WindowGeometry? {
+    let axes = x.count - 2
+    guard kernel.count == axes, y.count == x.count else { return nil }
+    let strides = window.strides.isEmpty ? [Int](repeating: 1, count: axes) : window.strides
+    let dilations = window.dilations.isEmpty ? [Int](repeating: 1, count: axes) : window.dilations
+    guard strides.count == axes, dilations.count == axes else { return nil }
+    var (begin, end) = ([Int](), [Int]())
+    for axis in 0..<axes {
+      let extent = (kernel[axis] - 1) * dilations[axis] + 1
+      switch window.padding {
+      case .valid:
+        begin.append(0)
+        end.append(0)
+      case .explicit(let pads):
+        guard pads.isEmpty || pads.count == 2 * axes else { return nil }
+        begin.append(pads.isEmpty ? 0 : pads[axis])
+        end.append(pads.isEmpty ? 0 : pads[axis + axes])
+      case .sameUpper, .sameLower:
+        let total = Swift.max((y[axis + 2] - 1) * strides[axis] + extent - x[axis + 2], 0)
+        let small = total / 2
+        begin.append(window.padding == .sameUpper ? small : total - small)
+        end.append(window.padding == .sameUpper ? total - small : small)
+      }
+      guard begin[axis] >= 0, end[axis] >= 0, (x[axis + 2] + begin[axis] + end[axis] - extent) / strides[axis] + 1 == y[axis + 2] else { return nil }
+    }
+    return WindowGeometry(kernel: kernel, strides: strides, dilations: dilations, padBegin: begin, padEnd: end)
+  }
+}

@@ -1,0 +1,73 @@
+public import GraphIR
+public import Tensors
+internal import Glibc
+
+/// In what arithmetic a graph runs.
+public enum Precision: Hashable, Sendable {
+  /// The fast kernels.
+  case float32
+  /// The plain kernels, every floating-point value in double precision: for judging both sides of a comparison.
+  case reference
+}
+
+public struct RunOptions: Hashable, Sendable {
+  /// At least 1; the machine's cores by default.
+  public var threads: Int
+  public var precision: Precision
+  /// Whether runs record how long each step took.
+  public var profiles: Bool
+
+  public init(threads: Int = RunOptions.cores, precision: Precision = .float32, profiles: Bool = false) {
+    self.threads = Swift.max(1, threads)
+    self.precision = precision
+    self.profiles = profiles
+  }
+
+  /// The processors this process may run on.
+  public static var cores: Int { Swift.max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+}
+
+/// What a run gives: the graph's outputs and the values the plan was asked to keep.
+public struct RunResult: Sendable {
+  public var values: [ValueID: Tensor]
+  /// One entry for each step, when the options ask for it.
+  public var profile: [StepTime]
+
+  public init(values: [ValueID: Tensor], profile: [StepTime] = []) {
+    self.values = values
+    self.profile = profile
+  }
+}
+
+/// How long one step took.
+public struct StepTime: Sendable {
+  /// The nodes that the step computes; empty for copies that the plan added.
+  public var nodes: [NodeID]
+  public var kernel: String
+  public var seconds: Double
+
+  public init(nodes: [NodeID], kernel: String, seconds: Double) {
+    self.nodes = nodes
+    self.kernel = kernel
+    self.seconds = seconds
+  }
+}
+
+/// Time and memory of this process.
+public enum Measurement {
+  /// Seconds of a clock that never goes back.
+  public static var now: Double {
+    var time = timespec()
+    _ = unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+
+  /// The most memory that was resident so far.
+  public static var peakResidentBytes: Int {
+    var usage = rusage()
+    guard unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+    return usage.ru_maxrss * 1024
+  }
+
+  static var physicalBytes: Int { Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))) }
+}

@@ -1,0 +1,167 @@
+public import Diagnostics
+internal import Execution
+internal import GraphIR
+internal import Inference
+internal import Operators
+internal import Recognition
+public import Reporting
+internal import Rewriting
+internal import Tensors
+internal import Validation
+
+/// `vitconv convert`: another format, and blocks rewritten, with figures on held-out samples.
+public enum Conversion {
+  /// The share of samples that fits are made on; the others measure.
+  static let calibrationShare = 0.4
+
+  public static func convert(_ request: ConversionRequest) throws(Failure) -> ConversionReport {
+    let write = try FormatRegistry.writer(for: request.output)
+    var rewrites: [any Rewrite] = []
+    for specification in request.rewrites { rewrites.append(try RewriteCatalogue.make(specification)) }
+    guard !rewrites.isEmpty else { return try copy(request, write) }
+
+    let model = try ModelAnalysis.read(request.input, shapes: request.common.shapes)
+    do throws(Failure) {
+      var conversion = try RunningConversion(model, request)
+      for rewrite in rewrites { try conversion.apply(rewrite) }
+      let comparison = try conversion.comparison()
+      try write(conversion.graph, request.output)
+      return try conversion.report(comparison)
+    } catch {
+      throw error.located(file: request.input)
+    }
+  }
+
+  /// Without rewrites nothing is analysed: the graph goes from reader to writer.
+  private static func copy(_ request: ConversionRequest, _ write: (Graph, String) throws(Failure) -> Void) throws(Failure) -> ConversionReport {
+    var sink = DiagnosticSink()
+    let (graph, file) = try FormatRegistry.read(request.input, sink: &sink)
+    try write(graph, request.output)
+    let (_, written) = try FormatRegistry.read(request.output, sink: &sink)
+    return ConversionReport(
+      input: request.input, output: request.output,
+      model: ModelChange(
+        macsBefore: nil, macsAfter: nil, bytesBefore: file.byteCount, bytesAfter: written.byteCount, parametersBefore: file.parameters,
+        parametersAfter: written.parameters))
+  }
+}
+
+/// The state between the first rewrite and the report.
+private struct RunningConversion {
+  let model: ModelAnalysis
+  let request: ConversionRequest
+  private let choice: BlockChoice
+  private let source: SampleActivations?
+  private var run: RewriteRun
+  private var blocks: [BlockConversion] = []
+  /// What is asked of each block; a block bears one rewrite.
+  private var choices: [Int: BlockRewrite] = [:]
+  private(set) var graph: Graph
+
+  init(_ model: ModelAnalysis, _ request: ConversionRequest) throws(Failure) {
+    self.model = model
+    self.request = request
+    graph = model.graph
+    choice = try BlockChoice(request.blocks, blocks: model.recognized.blocks)
+    if let path = request.samples {
+      let samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling)
+      let calibration = Int(Double(samples.count) * Conversion.calibrationShare)
+      guard calibration > 0 else { throw Failure(.calibrationData, "\(samples.count) samples cannot be split", at: .init(file: path)) }
+      source = try SampleActivations(
+        samples.shuffled(seed: request.common.seed), calibrationCount: calibration, original: model.graph, options: request.common.runOptions)
+    } else {
+      source = nil
+    }
+    run = RewriteRun(original: model.typed, blocks: model.recognized.blocks, source: source)
+  }
+
+  /// Fits and edits the chosen blocks that no rewrite before has taken.
+  mutating func apply(_ rewrite: any Rewrite) throws(Failure) {
+    let id = type(of: rewrite).id
+    var open: [Int] = []
+    for index in model.recognized.blocks.indices where choice.contains(index) {
+      if let earlier = choices[index] {
+        record(id, index, refused: "already rewritten by \(type(of: earlier.rewrite).id)")
+      } else if let reason = run.refusal(BlockRewrite(index, rewrite)) {
+        record(id, index, refused: reason)
+      } else {
+        open.append(index)
+      }
+    }
+    if choice == .auto { try select(rewrite, among: open) } else { try rewriteAll(rewrite, at: open) }
+  }
+
+  /// Front to back, each on the network as rewritten before it.
+  private mutating func rewriteAll(_ rewrite: any Rewrite, at indices: [Int]) throws(Failure) {
+    let id = type(of: rewrite).id
+    for (position, index) in indices.enumerated() {
+      request.common.progress?(ProgressUpdate(stage: "fitting \(id)", completed: position, total: indices.count))
+      do throws(Failure) {
+        graph = try run.rewritten(Array(choices.values) + [BlockRewrite(index, rewrite)]).graph
+        choices[index] = BlockRewrite(index, rewrite)
+      } catch {
+        guard error.code == .rewriteRefused else { throw error }
+        record(id, index, refused: error.message)
+      }
+    }
+    request.common.progress?(ProgressUpdate(stage: "fitting \(id)", completed: indices.count, total: indices.count))
+    try take(try run.rewritten(Array(choices.values)), id)
+  }
+
+  /// The largest set inside the budget.
+  private mutating func select(_ rewrite: any Rewrite, among indices: [Int]) throws(Failure) {
+    guard let budget = request.budget else { throw Failure(.usage, "--blocks auto needs a budget", advice: "give --budget METRIC=VALUE") }
+    guard let source else { throw Failure(.calibrationData, "--blocks auto measures on samples", advice: "give --samples DATA") }
+    let (request, original, id) = (request, model.graph, type(of: rewrite).id)
+    var count = 0
+    let selection = BlockSelection(
+      budget,
+      progress: { _ in
+        count += 1
+        request.common.progress?(ProgressUpdate(stage: "searching \(id)", completed: count, total: count + 1))
+      },
+      measure: { (graph) throws(Failure) in try source.heldOutComparison(of: graph, with: original) })
+    let outcome = try selection.select(rewrite, at: indices, in: &run)
+    request.common.progress?(ProgressUpdate(stage: "searching \(id)", completed: count, total: count))
+    for choice in outcome.choices { choices[choice.index] = choice }
+    for (index, reason) in outcome.left { record(id, index, refused: reason) }
+    try take(outcome.rewritten, id)
+  }
+
+  /// Reports the blocks that this rewrite changed.
+  private mutating func take(_ rewritten: RewrittenGraph, _ id: String) throws(Failure) {
+    graph = rewritten.graph
+    for block in rewritten.blocks where type(of: block.rewrite).id == id { blocks.append(BlockConversion(block, run.site(block.index))) }
+  }
+
+  private mutating func record(_ id: String, _ index: Int, refused reason: String) {
+    let block = model.recognized.blocks[index]
+    blocks.append(
+      BlockConversion(
+        index: index, name: block.name, rewrite: id, applied: false, reason: reason, macsBefore: block.cost.macs, macsAfter: block.cost.macs))
+  }
+
+  /// The converted model against the original on the samples held out; nil without samples.
+  func comparison() throws(Failure) -> Comparison? {
+    guard let source else { return nil }
+    return try source.heldOutComparison(of: graph, with: model.graph)
+  }
+
+  func report(_ comparison: Comparison?) throws(Failure) -> ConversionReport {
+    var sink = DiagnosticSink()
+    let after = try Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)
+    let (_, file) = try FormatRegistry.read(request.output, sink: &sink)
+    return ConversionReport(
+      input: request.input, output: request.output, blocks: blocks.sorted { ($0.index, $0.applied ? 1 : 0) < ($1.index, $1.applied ? 1 : 0) },
+      model: ModelChange(
+        macsBefore: Inspection.cost(model.typed).macs, macsAfter: Inspection.cost(after).macs, bytesBefore: model.file.byteCount, bytesAfter: file.byteCount,
+        parametersBefore: model.file.parameters, parametersAfter: file.parameters),
+      comparison: comparison, budget: request.budget.flatMap { budget in
+        comparison.flatMap { comparison in
+          budget.metric.value(of: comparison).map {
+            BudgetOutcome(metric: budget.metric.rawValue, limit: budget.limit, value: $0, samples: comparison.samples)
+          }
+        }
+      })
+  }
+}

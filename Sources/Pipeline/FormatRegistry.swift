@@ -1,0 +1,100 @@
+internal import Bytes
+internal import Diagnostics
+internal import FormatONNX
+internal import GraphIR
+internal import GraphText
+internal import Glibc
+
+/// What a reader tells of a file beside its graph.
+public struct FileFacts: Sendable {
+  public var format: String
+  public var producer: String
+  public var parameters: Int
+  /// The file and the external files it refers to.
+  public var byteCount: Int
+  /// How often each operator occurs, as the file spells it.
+  public var operators: [String: Int]
+}
+
+/// A file format: how to know it by its content, how to read it, how to write it.
+struct ModelFormat: Sendable {
+  /// The word in reports.
+  var name: String
+  /// Suffixes of output paths that name this format.
+  var suffixes: [String]
+  /// Whether bytes look like this format; called in the order of the registry.
+  var recognizes: @Sendable (ByteSource) -> Bool
+  var read: @Sendable (ByteSource, String?, inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts)
+  /// nil where the format is only read.
+  var write: (@Sendable (Graph, String) throws(Failure) -> Void)?
+}
+
+/// The formats there are. A new one is one entry here and one target.
+enum FormatRegistry {
+  static let formats: [ModelFormat] = [graphText, hdf5, zipArchive, onnx]
+
+  /// The text form: `graph` after comments and test lines.
+  static let graphText = ModelFormat(
+    name: "vcg", suffixes: [".vcg"],
+    recognizes: { source in
+      guard source.name.hasSuffix(".vcg") else { return false }
+      return source.bytes(in: 0..<min(source.count, 512)).allSatisfy { $0 >= 0x20 || $0 == 0x0A || $0 == 0x09 || $0 == 0x0D }
+    },
+    read: { (source, _, _) throws(Failure) in
+      let graph = try GraphParser.parse(String(decoding: source.bytes(in: 0..<source.count), as: UTF8.self))
+      return (graph, FileFacts(format: "vcg", producer: "", parameters: GraphFacts.parameterCount(graph), byteCount: source.count, operators: GraphFacts.operatorCounts(graph)))
+    },
+    write: { (graph, path) throws(Failure) in try AtomicOutput.write([.bytes(Array(GraphPrinter.print(graph).utf8))], to: path) })
+
+  /// Known by its signature so that the error can say what it is.
+  static let hdf5 = ModelFormat(
+    name: "hdf5", suffixes: [".h5", ".hdf5"], recognizes: { $0.starts(with: [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]) },
+    read: { (source, _, _) throws(Failure) in throw notReadYet("HDF5", source) }, write: nil)
+
+  static let zipArchive = ModelFormat(
+    name: "zip", suffixes: [".keras"], recognizes: { $0.starts(with: [0x50, 0x4B, 0x03, 0x04]) },
+    read: { (source, _, _) throws(Failure) in throw notReadYet("zip (Keras 3, PyTorch)", source) }, write: nil)
+
+  /// Protocol buffers have no signature, so this one comes last and its reader is the judge.
+  static let onnx = ModelFormat(
+    name: "onnx", suffixes: [".onnx"], recognizes: { _ in true },
+    read: { (source, path, sink) throws(Failure) in
+      let model = try ONNXReader.read(source, path: path, sink: &sink)
+      let header = model.header
+      let producer = [header.producerName, header.producerVersion].filter { !$0.isEmpty }.joined(separator: " ")
+      return (model.graph, FileFacts(format: "onnx", producer: producer, parameters: header.parameterCount, byteCount: header.byteCount, operators: header.operatorCounts))
+    },
+    write: { (graph, path) throws(Failure) in try ONNXWriter.write(graph, to: path) })
+
+  private static func notReadYet(_ what: String, _ source: ByteSource) -> Failure {
+    Failure(.unknownFormat, "\(what) is not a format this version reads", at: .init(file: source.name), advice: "export the model to ONNX")
+  }
+
+  /// Reads a model: `-` is standard input.
+  static func read(_ path: String, sink: inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts) {
+    let source = path == "-" ? try ByteSource(reading: STDIN_FILENO, name: "standard input", limit: ReadLimits.standard.pipeBytes) : try ByteSource(mapping: path)
+    guard source.count > 0 else { throw Failure(.truncated, "the file is empty", at: .init(file: source.name)) }
+    for format in formats where format.recognizes(source) {
+      do throws(Failure) {
+        return try format.read(source, path == "-" ? nil : path, &sink)
+      } catch {
+        throw error.located(file: source.name)
+      }
+    }
+    throw Failure(.unknownFormat, "the content is no model that vitconv knows", at: .init(file: source.name))
+  }
+
+  /// The format that an output path's suffix names.
+  static func writer(for path: String) throws(Failure) -> @Sendable (Graph, String) throws(Failure) -> Void {
+    let lower = path.lowercased()
+    guard let format = formats.first(where: { $0.suffixes.contains { lower.hasSuffix($0) } }) else {
+      throw Failure(.usage, "the suffix of '\(path)' names no output format", advice: "use .onnx or .vcg")
+    }
+    guard let write = format.write else { throw Failure(.notExpressible, "\(format.name) is not written by this version", at: .init(file: path), advice: "use .onnx or .vcg") }
+    return write
+  }
+}
+
+extension ByteSource {
+  fileprivate func starts(with signature: [UInt8]) -> Bool { count >= signature.count && bytes(in: 0..<signature.count) == signature }
+}

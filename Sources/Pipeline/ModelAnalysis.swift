@@ -1,0 +1,37 @@
+internal import Canonicalization
+public import Diagnostics
+public import GraphIR
+public import Inference
+public import Recognition
+
+/// A model read, typed, brought to one dialect and recognized: what every command starts from.
+public struct ModelAnalysis: Sendable {
+  public var path: String
+  public var file: FileFacts
+  /// The graph as read, with types.
+  public var typed: TypedGraph
+  public var recognized: Recognized
+  public var findings: [Diagnostic]
+
+  public var graph: Graph { typed.graph }
+
+  /// Reads and analyses the model at `path` (`-`: standard input); `shapes` fixes input shapes by name.
+  public static func read(_ path: String, shapes: [String: [Int]] = [:]) throws(Failure) -> ModelAnalysis {
+    var sink = DiagnosticSink()
+    let (graph, file) = try FormatRegistry.read(path, sink: &sink)
+    do throws(Failure) {
+      let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink)
+      return try ModelAnalysis(path: path, file: file, typed: typed, findings: sink.diagnostics)
+    } catch {
+      throw error.located(file: path)
+    }
+  }
+
+  init(path: String, file: FileFacts, typed: TypedGraph, findings: [Diagnostic]) throws(Failure) {
+    self.path = path
+    self.file = file
+    self.typed = typed
+    self.findings = findings
+    recognized = AttentionRecognition.recognize(try Canonicalizer.canonicalize(typed), original: typed.graph)
+  }
+}

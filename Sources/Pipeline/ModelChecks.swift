@@ -1,0 +1,91 @@
+internal import Diagnostics
+internal import Execution
+internal import GraphIR
+internal import Inference
+internal import Recognition
+internal import Reporting
+internal import Tensors
+
+/// What `validate` looks at in one model.
+struct ModelChecks {
+  let model: ModelAnalysis
+  let request: ValidationRequest
+  private(set) var checks: [ValidationReport.Check] = []
+
+  init(_ model: ModelAnalysis, _ request: ValidationRequest) {
+    self.model = model
+    self.request = request
+  }
+
+  mutating func checkAll() throws(Failure) {
+    checkStructure()
+    checkWeights()
+    try checkRun()
+  }
+
+  /// Reading and typing went through; what they found on the way.
+  private mutating func checkStructure() {
+    let counts = "\(model.graph.order.count) nodes, \(model.file.parameters) parameters, \(model.recognized.blocks.count) attention blocks"
+    checks.append(.init(id: "structure", level: .error, passed: true, message: "read, ordered and typed: \(counts)"))
+    for finding in model.findings {
+      checks.append(.init(id: finding.code.id, level: finding.level, passed: finding.level < .warning, message: finding.message, at: finding.at.element ?? ""))
+    }
+  }
+
+  private mutating func checkWeights() {
+    var checked = 0
+    var bad = false
+    for id in model.graph.values.handles {
+      guard let tensor = model.graph.constant(id), tensor.elementType.isFloatingPoint else { continue }
+      checked += 1
+      let found = tensor.nonFinite
+      let name = model.graph[id].name
+      if found.nans > 0 {
+        bad = true
+        checks.append(
+          .init(
+            id: DiagnosticCode.nonFiniteWeight.id, level: .error, passed: false, value: Double(found.nans), limit: 0,
+            message: "\(found.nans) of \(tensor.count) weights are NaN", at: name))
+      } else if found.infinities > 0 {
+        // Masks are made of infinities; weights are not, but only a run tells.
+        checks.append(
+          .init(
+            id: DiagnosticCode.nonFiniteWeight.id, level: .note, passed: true, value: Double(found.infinities),
+            message: "\(found.infinities) of \(tensor.count) numbers are infinite", at: name))
+      }
+    }
+    if !bad { checks.append(.init(id: "weights-finite", level: .error, passed: true, value: 0, limit: 0, message: "no NaN in \(checked) tensors")) }
+  }
+
+  /// The model runs, and its outputs are numbers.
+  private mutating func checkRun() throws(Failure) {
+    guard let foreign = model.graph.liveNodes.first(where: { $0.1.op.isForeign }) else { return try run() }
+    let name = Inspection.nodeName(foreign.0, in: model.graph)
+    checks.append(
+      .init(
+        id: DiagnosticCode.operatorNotRunnable.id, level: .warning, passed: false,
+        message: "not run: \(GraphFacts.name(of: foreign.1.op)) has no kernel", at: name))
+  }
+
+  private mutating func run() throws(Failure) {
+    let samples: SampleSet
+    if let path = request.samples {
+      samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling).prefix(BatchRunner.openBatch)
+    } else {
+      samples = try RandomInputs.samples(for: model.graph, count: 1, request: request.common)
+    }
+    let outputs = try SampleActivations.outputs(of: model.graph, on: samples, options: request.common.runOptions)
+    for (id, tensor) in zip(model.graph.outputs, outputs) {
+      let found = tensor.nonFinite
+      checks.append(
+        .init(
+          id: "output-finite", level: .error, passed: found.nans + found.infinities == 0, value: Double(found.nans + found.infinities), limit: 0,
+          message: "\(tensor.count) numbers on \(samples.count) \(request.samples == nil ? "random" : "given") sample\(samples.count == 1 ? "" : "s")",
+          at: model.graph[id].name))
+    }
+  }
+}
+
+extension Op {
+  fileprivate var isForeign: Bool { if case .foreign = self { true } else { false } }
+}

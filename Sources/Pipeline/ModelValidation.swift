@@ -1,0 +1,172 @@
+public import Diagnostics
+internal import Execution
+internal import GraphIR
+internal import Inference
+internal import Operators
+internal import Recognition
+public import Reporting
+internal import Rewriting
+internal import Tensors
+internal import Validation
+
+/// `vitconv validate`: a model alone, or held against a reference.
+public enum ModelValidation {
+  public static func validate(_ request: ValidationRequest) throws(Failure) -> ValidationReport {
+    let model = try ModelAnalysis.read(request.model, shapes: request.common.shapes)
+    var checks = ModelChecks(model, request)
+    do throws(Failure) { try checks.checkAll() } catch { throw error.located(file: request.model) }
+    guard let path = request.reference else { return report(request, checks.checks, nil) }
+    let reference = try ModelAnalysis.read(path, shapes: request.common.shapes)
+    let versus = try ModelsCompared(reference: reference, model: model, request: request)
+    let comparison = try versus.comparison()
+    return report(request, checks.checks + versus.checks(comparison), comparison)
+  }
+
+  private static func report(_ request: ValidationRequest, _ checks: [ValidationReport.Check], _ comparison: Comparison?) -> ValidationReport {
+    let failed = checks.contains { !$0.passed && $0.level == .error }
+    return ValidationReport(
+      model: request.model, reference: request.reference, verdict: failed ? .fail : .pass, checks: checks, comparison: comparison)
+  }
+}
+
+/// Two models on the same samples.
+private struct ModelsCompared {
+  let reference: ModelAnalysis
+  let model: ModelAnalysis
+  let request: ValidationRequest
+  private let samples: SampleSet
+  private let bisect: Bisect
+
+  /// Random samples where none are given: enough to meet most branches of a network, few enough to be quick.
+  private static let randomSamples = 8
+  /// Multiply-adds that a float64 run of the plain kernels may take before tolerances are bounded instead of measured.
+  private static let exactWork = 2_000_000_000
+
+  init(reference: ModelAnalysis, model: ModelAnalysis, request: ValidationRequest) throws(Failure) {
+    self.reference = reference
+    self.model = model
+    self.request = request
+    let names = (reference.graph.inputs.map { reference.graph[$0].name }, model.graph.inputs.map { model.graph[$0].name })
+    guard names.0.count == names.1.count else {
+      throw Failure(.badRunInput, "the models take \(names.1.count) and \(names.0.count) inputs", at: .init(file: request.model))
+    }
+    if let path = request.samples {
+      samples = try SampleSet.read(path, for: reference.graph, scaling: request.common.scaling)
+    } else {
+      samples = try RandomInputs.samples(for: reference.graph, count: Self.randomSamples, request: request.common)
+    }
+    bisect = Bisect(
+      reference: .init(graph: reference.typed, blocks: reference.recognized.blocks), model: .init(graph: model.typed, blocks: model.recognized.blocks))
+  }
+
+  func comparison() throws(Failure) -> Comparison {
+    let options = request.common.runOptions
+    let wanted = try SampleActivations.outputs(of: reference.graph, on: samples, options: options)
+    let got: [Tensor]
+    do throws(Failure) {
+      got = try SampleActivations.outputs(of: model.graph, on: renamed(samples), options: options)
+    } catch { throw error.located(file: request.model) }
+    let tolerances = try outputTolerances(wanted)
+    var comparison = try Comparison(
+      reference: zip(reference.graph.outputs, wanted).map { MeasuredOutput(reference.graph[$0].name, $1) },
+      model: zip(model.graph.outputs, got).map { MeasuredOutput(model.graph[$0].name, $1) }, labels: samples.labels, samples: samples.count,
+      tolerances: tolerances)
+    try addBlocks(to: &comparison)
+    return comparison
+  }
+
+  /// The samples under the model's own input names, by place.
+  private func renamed(_ samples: SampleSet) -> SampleSet {
+    var copy = samples
+    copy.inputs = [:]
+    for (a, b) in zip(reference.graph.inputs, model.graph.inputs) { copy.inputs[model.graph[b].name] = samples.inputs[reference.graph[a].name] }
+    return copy
+  }
+
+  /// What rounding explains of each output, measured where a float64 run is affordable.
+  private func outputTolerances(_ wanted: [Tensor]) throws(Failure) -> [Tolerance?] {
+    let count = exactSamples
+    guard count > 0 else {
+      let depths = reference.typed.roundingDepths()
+      return zip(reference.graph.outputs, wanted).map { Tolerance.bounded(depths[$0], reference: $1) }
+    }
+    let few = try samples.prefix(count)
+    var options = request.common.runOptions
+    options.precision = .reference
+    let exact = try SampleActivations.outputs(of: reference.graph, on: few, options: options)
+    var tolerances: [Tolerance?] = []
+    for (float32, float64) in zip(wanted, exact) {
+      let part = float32.dims.first == samples.count ? try float32.selecting(Array(0..<count)) : float32
+      tolerances.append(Tolerance.measured(float32: part, float64: float64, samples: count))
+    }
+    return tolerances
+  }
+
+  /// How many samples a float64 run can afford: at most eight, none for large models.
+  private var exactSamples: Int {
+    guard let macs = Inspection.cost(reference.typed).macs else { return 0 }
+    return min(samples.count, 8, macs > 0 ? Self.exactWork / macs : 8)
+  }
+
+  /// Errors block by block, and where the models first part when an output does.
+  private func addBlocks(to comparison: inout Comparison) throws(Failure) {
+    let few = try samples.prefix(BatchRunner.openBatch)
+    let options = request.common.runOptions
+    let partner = Dictionary(bisect.pairs.map { ($0.reference, $0.model) }) { first, _ in first }
+    let referenceValues = try activations(reference, bisect.pairs.map(\.reference), few, options)
+    let modelValues = try activations(model, bisect.pairs.map(\.model), renamed(few), options)
+    for (index, block) in reference.recognized.blocks.enumerated() {
+      guard let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other], wanted.dims == got.dims else { continue }
+      let site = RewriteSite(block: block, index: index, original: reference.typed)
+      comparison.blocks.append(
+        try BlockComparison(
+          index: index, name: block.name, reference: wanted, model: got, layout: block.outputLayout, grid: PatchGrid.of(site, given: nil),
+          residualSum: block.residualSum.flatMap { referenceValues[$0] }))
+    }
+    let parts = comparison.outputs.contains { output in output.tolerance.map { !(output.maxAbs <= $0) } ?? false }
+    guard parts else { return }
+    let count = min(exactSamples, few.count)
+    var exact: [ValueID: Tensor] = [:]
+    var rounded = (referenceValues, modelValues)
+    if count > 0 {
+      var precise = options
+      precise.precision = .reference
+      let fewer = try few.prefix(count)
+      exact = try activations(reference, bisect.pairs.map(\.reference), fewer, precise)
+      rounded = (try activations(reference, bisect.pairs.map(\.reference), fewer, options), try activations(model, bisect.pairs.map(\.model), renamed(fewer), options))
+    }
+    comparison.firstDifference = bisect.firstDifference(
+      referenceValues: rounded.0, modelValues: rounded.1, exactValues: exact, samples: count > 0 ? count : few.count)
+  }
+
+  private func activations(_ model: ModelAnalysis, _ values: [ValueID], _ samples: SampleSet, _ options: RunOptions) throws(Failure) -> [ValueID: Tensor] {
+    let runner = BatchRunner(model.graph, keeping: values, options: options)
+    var parts: [ValueID: [Tensor]] = [:]
+    try runner.run(samples) { (result, _) throws(Failure) in
+      for value in values { if let tensor = result.values[value] { parts[value, default: []].append(tensor) } }
+    }
+    var joined: [ValueID: Tensor] = [:]
+    for (value, tensors) in parts where tensors[0].dims.count > 0 { joined[value] = try Tensor.concatenating(tensors) }
+    return joined
+  }
+
+  /// The comparison as checks: against budgets where there are some, else against rounding.
+  func checks(_ comparison: Comparison) -> [ValidationReport.Check] {
+    guard request.budgets.isEmpty else {
+      return request.budgets.map { budget in
+        let value = budget.metric.value(of: comparison)
+        return ValidationReport.Check(
+          id: budget.metric.rawValue, level: .error, passed: value.map { $0 <= budget.limit } ?? false, value: value, limit: budget.limit,
+          message: value == nil ? "cannot be measured on these samples" : "on \(comparison.samples) samples")
+      }
+    }
+    return comparison.outputs.map { output in
+      let limit = output.tolerance ?? 0
+      let place = comparison.firstDifference.map { "; first at '\($0.node)'" } ?? ""
+      return ValidationReport.Check(
+        id: DiagnosticCode.modelsDiffer.id, level: .error, passed: output.maxAbs <= limit, value: output.maxAbs, limit: limit,
+        message: output.maxAbs <= limit ? "agrees within rounding on \(comparison.samples) samples" : "differs by more than rounding explains\(place)",
+        at: output.name)
+    }
+  }
+}

@@ -1,0 +1,48 @@
+internal import Execution
+public import FormatImage
+public import Reporting
+public import Validation
+
+/// What every command is told beside its own options.
+public struct CommonRequest: Sendable {
+  /// Dimensions of inputs by name.
+  public var shapes: [String: [Int]] = [:]
+  /// nil: the machine's cores.
+  public var threads: Int?
+  public var seed: UInt64 = 0
+  /// How pixels of image folders are scaled.
+  public var scaling = PixelScaling()
+  /// Called while long work goes on.
+  public var progress: ProgressHandler?
+  public init() {}
+
+  var runOptions: RunOptions { RunOptions(threads: threads ?? RunOptions.cores) }
+}
+
+/// `vitconv convert`.
+public struct ConversionRequest: Sendable {
+  public var input: String
+  public var output: String
+  /// `NAME[:key=value,…]`, applied in order.
+  public var rewrites: [String] = []
+  /// `all`, `auto`, indices such as `0,3-5`, or a pattern for names.
+  public var blocks = "all"
+  public var budget: Budget?
+  public var samples: String?
+  public var common = CommonRequest()
+  public init(input: String, output: String) {
+    self.input = input
+    self.output = output
+  }
+}
+
+/// `vitconv validate`.
+public struct ValidationRequest: Sendable {
+  public var model: String
+  public var reference: String?
+  public var samples: String?
+  /// What may be lost; without one the models must agree within rounding.
+  public var budgets: [Budget] = []
+  public var common = CommonRequest()
+  public init(model: String) { self.model = model }
+}

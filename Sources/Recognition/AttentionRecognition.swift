@@ -1,0 +1,37 @@
+public import GraphIR
+public import Inference
+
+/// Finds attention in a canonical graph by the role that each axis plays, not by operator paths.
+public enum AttentionRecognition {
+  /// A recognizer is asked at every node; the first that has an answer wins. A new one goes into the list below.
+  typealias Recognizer = @Sendable (NodeID, GraphView) -> Finding?
+
+  static let recognizers: [Recognizer] = [MultiHeadAttention.recognize]
+
+  /// - Parameters:
+  ///   - canonical: what `Canonicalizer` made of the original.
+  ///   - original: the graph as it was read, or as rewrites left it; blocks speak of its nodes and values.
+  public static func recognize(_ canonical: TypedGraph, original: Graph) -> Recognized {
+    let view = GraphView(canonical, original: original)
+    var result = Recognized()
+    for (id, _) in canonical.graph.liveNodes {
+      for recognizer in recognizers {
+        guard let finding = recognizer(id, view) else { continue }
+        switch finding {
+        case .block(let block): result.blocks.append(block)
+        case .nearMiss(let miss): result.nearMisses.append(miss)
+        }
+        break
+      }
+    }
+    BlockNaming.name(&result.blocks, view)
+    result.geometry = PatchEmbedding.geometry(view)
+    return result
+  }
+}
+
+/// What a recognizer found at a node.
+enum Finding {
+  case block(AttentionBlock)
+  case nearMiss(NearMiss)
+}

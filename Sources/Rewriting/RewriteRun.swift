@@ -1,0 +1,85 @@
+public import Diagnostics
+public import GraphIR
+public import Inference
+public import Recognition
+
+/// One rewrite at one block.
+public struct BlockRewrite: Sendable {
+  public var index: Int
+  public var rewrite: any Rewrite
+  public init(_ index: Int, _ rewrite: any Rewrite) {
+    self.index = index
+    self.rewrite = rewrite
+  }
+}
+
+/// A block after its rewrite.
+public struct RewrittenBlock: Sendable {
+  public var index: Int
+  public var rewrite: any Rewrite
+  public var fitted: any FittedRewrite
+}
+
+/// A graph with some of its blocks rewritten.
+public struct RewrittenGraph: Sendable {
+  public var graph: Graph
+  public var blocks: [RewrittenBlock]
+}
+
+/// Rewrites blocks of one graph front to back: a block is fitted on the activations of the network as rewritten before
+/// it, towards what the original computes there, so that later fits repair part of earlier errors.
+///
+/// Runs that begin with the same rewrites share them: a search changes one block and refits only those behind it.
+public struct RewriteRun {
+  public let original: TypedGraph
+  public let blocks: [AttentionBlock]
+  private var fitting: Fitting
+  private var done: [String: RewrittenGraph]
+
+  /// - Parameter source: nil where there are no samples; then only rewrites that need none can be fitted.
+  public init(original: TypedGraph, blocks: [AttentionBlock], source: (any ActivationSource)?) {
+    self.original = original
+    self.blocks = blocks
+    fitting = Fitting(source: source, original: original.graph)
+    done = ["": RewrittenGraph(graph: original.graph, blocks: [])]
+  }
+
+  public func site(_ index: Int) -> RewriteSite { RewriteSite(block: blocks[index], index: index, original: original) }
+
+  /// Why a rewrite does not apply to a block; nil when it does.
+  public func refusal(_ choice: BlockRewrite) -> String? { choice.rewrite.refusal(site(choice.index)) }
+
+  /// What a search may try at a block of the original, cheapest first.
+  public mutating func candidates(_ choice: BlockRewrite) throws(Failure) -> [RewriteCandidate] {
+    fitting.current = original.graph
+    fitting.state = ""
+    return try choice.rewrite.candidates(site(choice.index), &fitting)
+  }
+
+  /// The graph with these rewrites, at most one for each block.
+  ///
+  /// - Throws: `rewriteRefused` where a rewrite does not apply, and what fitting and patching throw.
+  public mutating func rewritten(_ choices: [BlockRewrite]) throws(Failure) -> RewrittenGraph {
+    var key = ""
+    var result = RewrittenGraph(graph: original.graph, blocks: [])
+    for choice in choices.sorted(by: { $0.index < $1.index }) {
+      let next = "\(key)\(choice.index) \(choice.rewrite.specification);"
+      if let known = done[next] {
+        result = known
+      } else {
+        guard result.blocks.last?.index != choice.index else {
+          throw Failure(.rewriteRefused, "it is already rewritten", at: .element(blocks[choice.index].name))
+        }
+        if let reason = refusal(choice) { throw Failure(.rewriteRefused, reason, at: .element(blocks[choice.index].name)) }
+        fitting.current = result.graph
+        fitting.state = key
+        let fitted = try choice.rewrite.fit(site(choice.index), &fitting)
+        result.graph = try fitted.patch(site(choice.index), on: result.graph).commit()
+        result.blocks.append(RewrittenBlock(index: choice.index, rewrite: choice.rewrite, fitted: fitted))
+        done[next] = result
+      }
+      key = next
+    }
+    return result
+  }
+}
