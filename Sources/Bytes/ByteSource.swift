@@ -105,6 +105,17 @@ internal import Glibc
     try withBytes(in: 0..<count, body)
   }
 
+  /// Gives the memory of a mapped range back; its pages are read again when they are needed. Touching one byte brings in
+  /// the pages around it, so a reader that hops over large payloads calls this at each hop to stay small.
+  public func forgetPages(of range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "range outside the source")
+    guard memory == .mapped, let base = unsafe base else { return }
+    let page = Int(getpagesize())
+    let start = range.lowerBound / page * page
+    let end = range.upperBound / page * page
+    if start < end { unsafe madvise(base + start, end - start, MADV_DONTNEED) }
+  }
+
   /// A copy of the bytes of `range`.
   public func bytes(in range: Range<Int>) -> [UInt8] {
     unsafe withUnsafeBytes(in: range) { unsafe Array($0) }

@@ -22,7 +22,7 @@ struct Skim {
 
   /// - Throws: `unknownFormat` when the bytes are no ONNX at all, else `malformed`, `truncated` or `limitExceeded`.
   init(_ source: ByteSource, limits: ReadLimits) throws(Failure) {
-    var pass = SkimPass(limits: limits)
+    var pass = SkimPass(limits: limits) { source.forgetPages(of: $0) }
     do throws(Failure) {
       try source.withBytes { (bytes) throws(Failure) in
         let view = unsafe bytes._unsafeView(as: UInt8.self)
@@ -54,8 +54,24 @@ private struct SkimPass {
   var recognizedFields = 0
   var hasExternalData = false
   private var elements = 0
+  /// Called with ranges that the pass has left behind.
+  private let forget: (Range<Int>) -> Void
+  private var forgotten = 0
 
-  init(limits: ReadLimits) { self.limits = limits }
+  init(limits: ReadLimits, forget: @escaping (Range<Int>) -> Void) {
+    self.limits = limits
+    self.forget = forget
+  }
+
+  /// Payloads from here on are worth a call to the system.
+  private static let largePayload = 64 << 10
+
+  /// The pass goes forward only: what lies before a large payload's end will not be looked at again.
+  private mutating func leave(_ payload: Range<Int>) {
+    guard payload.count >= SkimPass.largePayload else { return }
+    forget(forgotten..<payload.upperBound)
+    forgotten = payload.upperBound
+  }
 
   /// Charges one message, string or record, each of which costs memory out of proportion to its bytes.
   private mutating func charge(at position: Int) throws(Failure) {
@@ -90,6 +106,7 @@ private struct SkimPass {
       if case .payload = rule {
         if isPackedPayload(field) {
           if !field.content.isEmpty || field.number == 9 { reference(field.number, packed: true, field.content) }
+          leave(field.content)
         } else {
           payload = (field.number, field.whole)
         }

@@ -32,5 +32,11 @@ struct BenchCommand: ParsableCommand {
     if !(1...1_000_000).contains(batch) { throw ValidationError("--batch must be 1 to 1000000, not \(batch)") }
   }
 
-  func run() throws {}
+  func run() throws {
+    var settings = Benchmarking.Settings()
+    settings.runs = runs
+    settings.warmup = warmup
+    settings.batch = batch
+    try Console(common).print(Benchmarking.bench(model, settings: settings, request: common.request()))
+  }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Bytes
 import Diagnostics
 import Pipeline
 import Reporting
@@ -39,7 +40,7 @@ struct ConvertCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What may be lost, measured on held-out samples: \(BudgetArgument.Metric.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "metric=value"))
+      "What may be lost, measured on held-out samples: \(BudgetArgument.metrics).", valueName: "metric=value"))
   var budget: BudgetArgument?
 
   @OptionGroup var sampleOptions: SampleOptions
@@ -62,5 +63,18 @@ struct ConvertCommand: ParsableCommand {
     if let report, report == output { throw ValidationError("--report and --output name the same file") }
   }
 
-  func run() throws {}
+  func run() throws {
+    let console = Console(common)
+    guard !listRewrites, let model, let output else { return try console.print(CatalogueReport()) }
+    var request = ConversionRequest(input: model, output: output)
+    request.rewrites = rewrite
+    request.blocks = blocks
+    request.budget = budget?.budget
+    request.samples = sampleOptions.samples
+    request.common = common.request(scaling: sampleOptions.scaling)
+    let result = try Conversion.convert(request)
+    if let report { try AtomicOutput.write([.bytes(Array((result.json.text + "\n").utf8))], to: report, protecting: [model]) }
+    try console.print(result)
+    if let budget = result.budget, !budget.isKept { throw VitconvCommand.checkFailed }
+  }
 }

@@ -23,5 +23,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  func run() throws {}
+  func run() throws {
+    let report = try Running.run(model, inputs: inputs, output: output, request: common.request())
+    try Console(common).print(report)
+  }
 }

@@ -38,5 +38,15 @@ struct ValidateCommand: ParsableCommand {
     if against == nil, !budget.isEmpty { throw ValidationError("--budget compares two models; give --against REF") }
   }
 
-  func run() throws {}
+  func run() throws {
+    var request = ValidationRequest(model: model)
+    request.reference = against
+    request.budgets = budget.map(\.budget)
+    request.samples = sampleOptions.samples
+    request.common = common.request(scaling: sampleOptions.scaling)
+    let report = try ModelValidation.validate(request)
+    try Console(common).print(report)
+    let failed = report.checks.contains { !$0.passed && $0.level >= findings.failOn }
+    if report.verdict == .fail || failed { throw VitconvCommand.checkFailed }
+  }
 }

@@ -31,7 +31,7 @@ import Testing
   func converted(_ parameters: [String], _ fixture: AttentionFixture, element: ElementType = .float64, samples count: Int = 12) throws -> (
     fit: FittedFCViT, patched: TypedGraph, before: Tensor, after: Tensor, mergedBefore: Tensor, mergedAfter: Tensor?
   ) {
-    let used = try samples.rows(Array(0..<count))
+    let used = try samples.selecting(Array(0..<count))
     let x = element == .float64 ? used : try Tensor(float32: #require(used.floats()), dims: used.dims)
     let ordered = fixture.site.block.inputLayout == .batchFirst ? x : try tokenFirst(x)
     let source = ReferenceSource(["x": ordered], samples: count, calibration: count * 3 / 4)
@@ -40,7 +40,7 @@ import Testing
     let patch = try fit.patch(fixture.site, on: fixture.graph)
     var sink = DiagnosticSink()
     let patched = try fixture.site.original.applying(patch, sink: &sink)
-    let held = try used.rows(Array((count * 3 / 4)..<count))
+    let held = try used.selecting(Array((count * 3 / 4)..<count))
     let typed = element == .float64 ? held : try Tensor(float32: #require(held.floats()), dims: held.dims)
     let input = fixture.site.block.inputLayout == .batchFirst ? typed : try tokenFirst(typed)
     let before = try referenceValues(fixture.graph, ["x": input])

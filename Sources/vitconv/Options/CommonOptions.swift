@@ -1,4 +1,7 @@
 import ArgumentParser
+import FormatImage
+import Pipeline
+import Validation
 
 /// Options that every command takes.
 struct CommonOptions: ParsableArguments {
@@ -31,8 +34,16 @@ struct CommonOptions: ParsableArguments {
     }
   }
 
-  /// The shapes by input name.
-  var shapes: [String: [Int]] { Dictionary(uniqueKeysWithValues: shape.map { ($0.name, $0.dims) }) }
+  /// The same for the library.
+  func request(scaling: PixelScaling = PixelScaling()) -> CommonRequest {
+    var request = CommonRequest()
+    request.shapes = Dictionary(uniqueKeysWithValues: shape.map { ($0.name, $0.dims) })
+    request.threads = threads
+    request.seed = seed
+    request.scaling = scaling
+    request.progress = Console(self).progress
+    return request
+  }
 }
 
 /// `NAME=D0,D1,...`; the name may hold '='.
@@ -53,18 +64,13 @@ struct ShapeAssignment: ExpressibleByArgument {
 
 /// `METRIC=VALUE`
 struct BudgetArgument: ExpressibleByArgument {
-  enum Metric: String, CaseIterable {
-    case top1Drop = "top1-drop"
-    case agreementDrop = "agreement-drop"
-    case nmse, kl
-  }
-  var metric: Metric
-  var value: Double
+  var budget: Budget
 
   init?(argument: String) {
     let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-    guard parts.count == 2, let metric = Metric(rawValue: String(parts[0])), let value = Double(parts[1]), value >= 0, value.isFinite else { return nil }
-    self.metric = metric
-    self.value = value
+    guard parts.count == 2, let metric = BudgetMetric(rawValue: String(parts[0])), let limit = Double(parts[1]), limit >= 0, limit.isFinite else { return nil }
+    budget = Budget(metric, limit)
   }
+
+  static let metrics = BudgetMetric.allCases.map(\.rawValue).joined(separator: ", ")
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FormatImage
 
 /// Where data come from.
 struct SampleOptions: ParsableArguments {
@@ -14,6 +15,18 @@ struct SampleOptions: ParsableArguments {
 
   @Option(help: ArgumentHelp("What the difference is divided by, per channel.", valueName: "r,g,b"))
   var std: ChannelValues?
+
+  mutating func validate() throws {
+    if samples == nil, mean != nil || std != nil { throw ValidationError("--mean and --std scale image folders; give --samples") }
+    if let std, std.values.contains(where: { $0 <= 0 }) { throw ValidationError("--std must be positive") }
+  }
+
+  var scaling: PixelScaling {
+    var scaling = PixelScaling()
+    if let mean { scaling.mean = mean.values }
+    if let std { scaling.deviation = std.values }
+    return scaling
+  }
 }
 
 /// Three numbers.
