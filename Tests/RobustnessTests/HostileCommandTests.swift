@@ -36,7 +36,7 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     var generator = SeededGenerator(state: 10)
     let path = "\(folder)/m.onnx"
-    for round in 0..<3_000 {
+    for round in 0..<2_000 {
       try Data(damaged(tiny, &generator)).write(to: URL(fileURLWithPath: path))
       let failure = outcome { () throws(Failure) in _ = try Inspection.inspect(path) }
       #expect(failure == nil || failure?.code.exitCode == 3, "round \(round): \(failure.debugDescription)")
@@ -47,7 +47,7 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     var generator = SeededGenerator(state: 11)
     let path = "\(folder)/m.onnx"
-    for round in 0..<1_000 {
+    for round in 0..<300 {
       try Data(damaged(tiny, &generator)).write(to: URL(fileURLWithPath: path))
       let output = "\(folder)/y.npz"
       let failure = outcome { () throws(Failure) in _ = try Running.run(path, inputs: Fixtures.path("data/tiny.npz"), output: output) }
@@ -61,7 +61,7 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     var generator = SeededGenerator(state: 12)
     let path = "\(folder)/m.onnx"
-    for round in 0..<500 {
+    for round in 0..<300 {
       try Data(damaged(tiny, &generator)).write(to: URL(fileURLWithPath: path))
       let output = "\(folder)/o.onnx"
       let failure = outcome { () throws(Failure) in _ = try Conversion.convert(ConversionRequest(input: path, output: output)) }
