@@ -155,5 +155,11 @@ import Testing
     // The new constant left, the old one stayed.
     guard case .mapped(let source, _)? = constants["w"]?.storage else { throw Failure(.internalError, "not mapped") }
     #expect(source.name.hasSuffix("o.onnx"))
+
+    // Where even the old ones are too much, they leave as well; what stays is structure.
+    let bare = try ONNXWriter.segments(for: edited, dataFileName: "o.data", embeddedLimit: 1000)
+    #expect(bare.main.reduce(0) { $0 + $1.count } < 1000)
+    #expect(bare.external[0].segments.reduce(0) { $0 + $1.count } == 4096 + 4000)
+    #expect(code { () throws(Failure) in _ = try ONNXWriter.segments(for: edited, embeddedLimit: 100) } == .notExpressible)
   }
 }
