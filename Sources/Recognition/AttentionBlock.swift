@@ -107,7 +107,8 @@ public enum ScoreBias: Sendable {
   case none
   /// A constant the same for every input: relative positions, say. (broadcastable to heads, queries, keys)
   case constant(ValueID)
-  /// A constant of zeros and very negative numbers.
+  /// A constant of zeros and very negative numbers, or the Boolean one it is made of; the attention map (or the result of
+  /// the fused operator) where only an attribute asks for it.
   case mask(ValueID)
   /// Computed from the input.
   case computed(ValueID)
