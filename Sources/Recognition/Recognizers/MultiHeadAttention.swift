@@ -186,7 +186,7 @@ private struct Attention {
     return AttentionBlock(
       name: "", family: bias.causal ? .causal : .selfAttention, heads: roles.heads, headDim: roles.headDim, valueDim: roles.valueDim, queryTokens: tokens,
       keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", rotary: query.rotary || key.rotary, causal: bias.causal, input: input, inputLayout: inputLayout,
-      keyInput: input, query: q, key: k, value: v, outputProjection: branch.projection, core: core, merged: branch.merged, output: branch.output,
+      keyInput: input, query: q, key: k, value: v, outputProjection: branch.projection, core: core, merged: branch.merged?.value, mergedLayout: branch.merged?.layout, output: branch.output,
       outputLayout: branch.layout, outputHasBias: branch.hasBias, norm: norm?.0, normInput: norm?.1, residualAdd: branch.residualAdd, residualSum: branch.residualSum,
       nodes: view.originals(of: nodes), parameters: parameters, cost: cost)
   }
