@@ -51,23 +51,28 @@ extension PlanBuilder {
 
   /// Rows times one matrix: all leading axes of the left operand are rows. This is where weights are packed and what
   /// follows is fused.
-  private func planFlat(_ id: NodeID, _ x: View, _ y: View, _ output: ValueID, addend: View?) throws(Failure) -> Bool {
+  ///
+  /// - Parameters:
+  ///   - addend: Gemm's third operand, broadcast to the result.
+  ///   - axes: the axes of `output` in the order in which the product makes them; the last one runs over the columns.
+  func planFlat(_ id: NodeID, _ x: View, _ y: View, _ output: ValueID, addend: View? = nil, axes: [Int]? = nil) throws(Failure) -> Bool {
     let (k, n) = (y.dims[0], y.dims[1])
     let rows = x.dims.dropLast().reduce(1, *)
     let shape = try dims(of: output)
+    let axes = axes ?? Array(shape.indices)
     var left = try reshaped(x, [rows, k])
     if !hasUnitStride(left) { left = try dense(left) }
     let scale = x.factor * y.factor
     let flat = Strided(dense: [rows, n])
     let full: (View) throws(Failure) -> View? = { [self] (view) throws(Failure) in
-      let whole = try dense(view)
-      return whole.with(flat)
+      return try dense(view.with(view.layout.permuted(axes))).with(flat)
     }
     var result = Epilogue(output: output)
     if let addend {
       // Gemm's C: one row, one column, or all.
       guard let wide = addend.layout.broadcast(to: shape) else { return false }
-      let isRow = addend.layout.count == n && (addend.dims.last ?? 1) == n
+      let column = (axes.last ?? 0) - (shape.count - addend.layout.rank)
+      let isRow = addend.layout.count == n && column >= 0 && addend.dims[column] == n
       if isRow, scale == 1 {
         result.bias = try reshaped(dense(addend), [1, n])
       } else if isRow {
@@ -75,20 +80,20 @@ extension PlanBuilder {
         result.operations.append(.binary(.add, row.layout))
         result.operands.append(row)
       } else {
-        let whole = try dense(addend.with(wide)).with(flat)
+        let whole = try dense(addend.with(wide.permuted(axes))).with(flat)
         result.operations.append(.binary(.add, whole.layout))
         result.operands.append(whole)
       }
     }
     let after = try epilogue(
-      after: output, channel: shape.count - 1, kernelRank: 2, kernelChannel: 1, takesBias: addend == nil && scale == 1, fullSize: full)
+      after: output, channel: axes.last ?? 0, kernelRank: 2, kernelChannel: 1, takesBias: addend == nil && scale == 1, fullSize: full)
     result.output = after.output
     result.nodes = [id] + after.nodes
     result.bias = result.bias ?? after.bias
     result.operations += after.operations
     result.operands += after.operands
 
-    let target = try newView((.float32, shape))
+    let target = try newView((.float32, shape), order: axes)
     let constant = isConstant(y) ? slots[y.slot].constant : nil
     let right = constant == nil ? (hasUnitStride(y) ? y : try dense(y.unscaled)) : y
     let product: MatrixProduct
@@ -98,6 +103,7 @@ extension PlanBuilder {
           a: left.layout, b: right.layout, c: flat, scale: scale, bias: result.bias?.layout, post: result.operations,
           constantB: bytes.baseAddress.map { unsafe $0 + right.offset * 4 }, weights: weights, workspace: workspace)
       }
+      release(constant)
     } else {
       product = try unsafe MatrixProduct(
         a: left.layout, b: right.layout, c: flat, scale: scale, bias: result.bias?.layout, post: result.operations, weights: weights, workspace: workspace)

@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Diagnostics
 internal import GraphIR
 internal import Inference
@@ -191,6 +192,11 @@ final class PlanBuilder {
     let buffer = unsafe TensorBuffer(byteCount: tensor.byteCount) { target in unsafe tensor.withUnsafeBytes { unsafe target.copyMemory(from: $0) } }
     slots[view.slot].constant = try Tensor(tensor.elementType, dims: tensor.dims, storage: .memory(buffer))
     return view
+  }
+
+  /// A constant whose bytes have been packed is not read again.
+  func release(_ constant: Tensor) {
+    if case .mapped(let source, let range) = constant.storage, range.count > 1 << 16 { source.release(range) }
   }
 
   /// The same value row-major, without gaps and without a factor; copied where it is not so already.

@@ -1,7 +1,14 @@
 public import Tensors
 
 /// What a format keeps of a file so that it can write untouched parts back verbatim; opaque to the IR.
-public protocol SourceRecordKeeper: AnyObject, Sendable {}
+public protocol SourceRecordKeeper: AnyObject, Sendable {
+  /// What the file notes beside a node, by key: the module it was exported from, for one. Empty where it notes nothing.
+  func metadata(ofRecord record: Int) -> [String: String]
+}
+
+extension SourceRecordKeeper {
+  public func metadata(ofRecord record: Int) -> [String: String] { [:] }
+}
 
 /// A computation: nodes in topological order over values. A value type: a copy is a snapshot, and a pass takes a
 /// graph and returns one.

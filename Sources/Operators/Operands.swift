@@ -101,19 +101,25 @@ extension Operator {
 
   /// The element types and concrete dimensions of what `evaluate` has to make, by the shape rule itself.
   func resultTypes(_ operands: [Tensor?], _ resultCount: Int) throws(Failure) -> [(element: ElementType, dims: [Int])] {
+    for operand in operands { if let operand { try checkRunnable(operand.dims) } }
     let facts = try infer(operands.map { $0.map { Fact($0.type, value: .tensor($0)) } }, resultCount: resultCount)
     var result: [(element: ElementType, dims: [Int])] = []
     for fact in facts {
       guard let dims = fact.type.shape?.concrete else {
         throw Failure(.operatorNotRunnable, "\(mnemonic): the result's shape \(fact.type) is not known from the operands")
       }
-      guard let count = dims.checkedProduct, fact.type.element == .string || fact.type.element.byteCount(of: count) != nil else {
-        throw Failure(.sizeOverflow, "\(mnemonic): a result of dimensions \(dims) does not fit")
-      }
-      guard count <= 1 << 28 else { throw Failure(.outOfMemory, "\(mnemonic): a result of \(count) elements is too large for the reference kernels") }
+      try checkRunnable(dims)
       result.append((fact.type.element, dims))
     }
     return result
+  }
+
+  /// Reference kernels take and make up to 2^28 elements, and no longer axis even where another one is empty.
+  func checkRunnable(_ dims: [Int]) throws(Failure) {
+    guard let count = dims.checkedProduct else { throw Failure(.sizeOverflow, "\(mnemonic): the dimensions \(dims) overflow") }
+    guard count <= 1 << 28, dims.allSatisfy({ $0 <= 1 << 28 }) else {
+      throw Failure(.outOfMemory, "\(mnemonic): dimensions \(dims) are too large for the reference kernels")
+    }
   }
 
   func notRunnable(_ element: ElementType) -> Failure { Failure(.operatorNotRunnable, "there is no reference kernel for \(mnemonic) of \(element.name)") }

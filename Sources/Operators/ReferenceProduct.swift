@@ -6,6 +6,8 @@ struct ReferenceProduct {
   var aRows, aInner: [Int]
   var bInner, bColumns: [Int]
 
+  private static let tile = 128
+
   /// The matrices of all batches, one after the other, row-major.
   func callAsFunction(_ a: [Double], _ b: [Double]) -> [Double] {
     let rows = aRows.count
@@ -29,12 +31,39 @@ struct ReferenceProduct {
       }
       unsafe result.withUnsafeMutableBufferPointer { result in
         unsafe packed.withUnsafeBufferPointer { packed in
-          for (row, aRow) in aRows.enumerated() {
-            let target = (batch * rows + row) * columns
-            for k in 0..<inner {
-              let factor = a[aBatches[batch] + aRow + aInner[k]]
-              let source = k * columns
-              for n in 0..<columns { unsafe result[target + n] += factor * packed[source + n] }
+          // A tile of B that stays in the cache, four rows of C at a time; each sum still runs over k in order.
+          for first in stride(from: 0, to: columns, by: ReferenceProduct.tile) {
+            let tile = first..<min(first + ReferenceProduct.tile, columns)
+            var row = 0
+            while row + 4 <= rows {
+              let a0 = aBatches[batch] + aRows[row]
+              let a1 = aBatches[batch] + aRows[row + 1]
+              let a2 = aBatches[batch] + aRows[row + 2]
+              let a3 = aBatches[batch] + aRows[row + 3]
+              let c0 = (batch * rows + row) * columns
+              let (c1, c2, c3) = (c0 + columns, c0 + 2 * columns, c0 + 3 * columns)
+              for k in 0..<inner {
+                let place = aInner[k]
+                let (f0, f1, f2, f3) = (a[a0 + place], a[a1 + place], a[a2 + place], a[a3 + place])
+                let source = k * columns
+                for n in tile {
+                  let b = unsafe packed[source &+ n]
+                  unsafe result[c0 &+ n] += f0 * b
+                  unsafe result[c1 &+ n] += f1 * b
+                  unsafe result[c2 &+ n] += f2 * b
+                  unsafe result[c3 &+ n] += f3 * b
+                }
+              }
+              row += 4
+            }
+            while row < rows {
+              let target = (batch * rows + row) * columns
+              for k in 0..<inner {
+                let factor = a[aBatches[batch] + aRows[row] + aInner[k]]
+                let source = k * columns
+                for n in tile { unsafe result[target &+ n] += factor * packed[source &+ n] }
+              }
+              row += 1
             }
           }
         }

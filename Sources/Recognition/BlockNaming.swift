@@ -5,7 +5,7 @@ enum BlockNaming {
   static func name(_ blocks: inout [AttentionBlock], _ view: GraphView) {
     var taken = Set<String>()
     for index in blocks.indices {
-      let candidates = [modulePath(blocks[index], view), weightPath(blocks[index], view)]
+      let candidates = [modulePath(blocks[index], view), notedPath(blocks[index], view), weightPath(blocks[index], view)]
       blocks[index].name = candidates.compactMap { $0 }.first { !$0.isEmpty && !taken.contains($0) } ?? "attention_\(index)"
       taken.insert(blocks[index].name)
     }
@@ -13,12 +13,23 @@ enum BlockNaming {
 
   /// From node names such as `/blocks/blocks.0/attn/Softmax`: the module that computes the attention map.
   private static func modulePath(_ block: AttentionBlock, _ view: GraphView) -> String? {
-    let node: NodeID
-    switch block.core {
-    case .softmax(let id, _, _, _), .fused(let id): node = id
-    }
-    let parts = view.original[node].name.split(separator: "/").dropLast()
+    let parts = view.original[anchor(block)].name.split(separator: "/").dropLast()
     return parts.isEmpty ? nil : joined(parts.map(String.init))
+  }
+
+  /// From the scopes that PyTorch's exporter notes beside each node, `['', 'blocks', 'blocks.0', 'blocks.0.attn', 'softmax']`:
+  /// the last but one, the module that calls the function.
+  private static func notedPath(_ block: AttentionBlock, _ view: GraphView) -> String? {
+    guard let record = view.original[anchor(block)].record, let noted = view.original.source?.metadata(ofRecord: record)["pkg.torch.onnx.name_scopes"] else { return nil }
+    let scopes = noted.split(separator: "'", omittingEmptySubsequences: false).enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
+    return scopes.count >= 2 ? String(scopes[scopes.count - 2]) : nil
+  }
+
+  /// The node that makes the attention map.
+  private static func anchor(_ block: AttentionBlock) -> NodeID {
+    switch block.core {
+    case .softmax(let id, _, _, _), .fused(let id): id
+    }
   }
 
   /// `blocks`, `blocks.0`, `attn` is `blocks.0.attn`: a container is repeated in the name of what it contains.

@@ -29,7 +29,7 @@ import Testing
   }()
   static let cases: [Case] = graph.order.map { Case(node: $0, name: graph[$0].name) }
 
-  private func operands(_ node: Node) throws -> [Tensor?] {
+  static func operands(_ node: Node) throws -> [Tensor?] {
     try node.inputs.map { id in
       guard let id else { return nil }
       let value = OperatorCaseTests.graph[id]
@@ -52,7 +52,7 @@ import Testing
   @Test(arguments: cases) func evaluateGivesTheOraclesResult(_ item: Case) throws {
     let node = OperatorCaseTests.graph[item.node]
     let op = try #require(node.op.semantics, "the operator is foreign")
-    let operands = try operands(node)
+    let operands = try OperatorCaseTests.operands(node)
     #expect(op.arity.operands.contains(operands.count))
     #expect(op.arity.results.contains(node.outputs.count))
     let results = try op.evaluate(operands, resultCount: node.outputs.count)
@@ -142,10 +142,10 @@ import Testing
     let node = OperatorCaseTests.graph[item.node]
     let op = try #require(node.op.semantics)
     let results = node.outputs.compactMap { $0.flatMap { OperatorCaseTests.arrays[OperatorCaseTests.graph[$0].name]?.type } }
-    let cost = op.cost(operands: try operands(node).map { $0?.type }, results: results)
+    let cost = op.cost(operands: try OperatorCaseTests.operands(node).map { $0?.type }, results: results)
     #expect(cost.macs >= 0)
     #expect(cost.elementwise >= 0)
-    guard try operands(node).allSatisfy({ $0?.count != 0 }), results[0].shape?.elementCount?.value != 0 else { return }
+    guard try OperatorCaseTests.operands(node).allSatisfy({ $0?.count != 0 }), results[0].shape?.elementCount?.value != 0 else { return }
     switch node.op {
     case .matrix(.einsum) where node.inputs.count == 1: #expect(cost.elementwise > 0)
     case .matrix, .convolution, .attention: #expect(cost.macs > 0)

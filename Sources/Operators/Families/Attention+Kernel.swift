@@ -159,8 +159,8 @@ extension AttentionOp {
     let values = mask.elementType == .bool ? mask.truths().map { $0 ? 0 : -Double.infinity } : try mask.reals(for: mnemonic)
     guard let own = mask.dims.last, own != 1, own < scores[3] else { return Bias(values, mask.dims, scores: scores) }
     var wide: [Double] = []
-    for start in stride(from: 0, to: values.count, by: own) {
-      wide += values[start..<start + own]
+    for row in 0..<mask.dims.dropLast().reduce(1, *) {
+      wide += values[row * own..<(row + 1) * own]
       wide += [Double](repeating: -.infinity, count: scores[3] - own)
     }
     return Bias(wide, mask.dims.dropLast() + [scores[3]], scores: scores)

@@ -10,6 +10,8 @@ extension ResizeOp {
   }
 
   func evaluate(_ x: Tensor, scales: [Double]?, _ element: ElementType, _ dims: [Int]) throws(Failure) -> Tensor {
+    // Between two axes the array may be larger than before and after.
+    try IndexingOp.resize(self).checkRunnable(zip(x.dims, dims).map { max($0, $1) })
     var values = element.isFloatingPoint ? try x.reals(for: "Resize") : try x.wholes(for: "Resize").map { Double($0) }
     var current = x.dims
     for axis in dims.indices where dims[axis] != current[axis] || (scales?[axis] ?? 1) != 1 {
