@@ -93,7 +93,8 @@ final class PlanBuilder {
     case .normalization(let op): return try planNormalization(id, node, op)
     case .softmax(let op): return try planSoftmax(id, node, op)
     case .reduction(let op): return try planReduction(id, node, op)
-    case .select, .indexing, .generator, .attention, .layout, .foreign: return false
+    case .attention(let op): return try planAttention(id, node, op)
+    case .select, .indexing, .generator, .layout, .foreign: return false
     }
   }
 

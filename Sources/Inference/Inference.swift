@@ -70,7 +70,9 @@ private struct Walk {
         return
       }
       var results = try op.infer(operands, resultCount: node.outputs.count)
-      guard results.count >= node.outputs.count else { throw Failure(.internalError, "\(op.mnemonic) infers \(results.count) results of \(node.outputs.count)") }
+      guard results.count >= node.outputs.count else {
+        throw Failure(.internalError, "\(op.mnemonic) infers \(results.count) results of \(node.outputs.count)")
+      }
       fold(node, op, operands, &results)
       for (output, fact) in zip(node.outputs, results) {
         guard let output else { continue }

@@ -156,6 +156,8 @@ public struct AttentionBlock: Sendable {
   public var bias: ScoreBias
   /// `none`, `l2`, `layer` or `rms`.
   public var qkNorm: String
+  /// Whether queries and keys are rotated by position before their product.
+  public var rotary: Bool
   public var causal: Bool
 
   /// The tokens that the projections read: X~ (after the norm).
@@ -189,7 +191,7 @@ public struct AttentionBlock: Sendable {
 
   public init(
     name: String, family: AttentionFamily, mechanism: String = "softmax", heads: Int, headDim: Int, valueDim: Int, queryTokens: Dim, keyTokens: Dim,
-    scale: Double, bias: ScoreBias, qkNorm: String = "none", causal: Bool = false, input: ValueID, inputLayout: TokenLayout, keyInput: ValueID,
+    scale: Double, bias: ScoreBias, qkNorm: String = "none", rotary: Bool = false, causal: Bool = false, input: ValueID, inputLayout: TokenLayout, keyInput: ValueID,
     query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?, output: ValueID,
     outputLayout: TokenLayout, outputHasBias: Bool = true, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil, residualSum: ValueID? = nil,
     nodes: [NodeID], parameters: Int, cost: Cost
@@ -205,6 +207,7 @@ public struct AttentionBlock: Sendable {
     self.scale = scale
     self.bias = bias
     self.qkNorm = qkNorm
+    self.rotary = rotary
     self.causal = causal
     self.input = input
     self.inputLayout = inputLayout

@@ -13,13 +13,25 @@ enum MultiHeadAttention {
     guard case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0), let probabilities = view.graph[anchor].output(0)
     else { return nil }
     do throws(Refusal) {
-      guard let path = try view.scorePath(scores) else { return nil }
+      guard let path = try scorePath(scores, probabilities, view) else { return nil }
       guard let product = try view.valueProduct(probabilities) else { throw Refusal(anchor, "the probabilities multiply no values") }
       let attention = try Attention(view, softmax: anchor, axis: axis, path: path, product: product)
       return .block(try attention.block())
     } catch {
       guard let at = view.original(of: error.at) ?? view.original(of: anchor) else { return nil }
       return .nearMiss(NearMiss(at: at, lookedLike: error.family, reason: error.reason))
+    }
+  }
+
+  /// A refusal counts only where the probabilities meet values: a gate's softmax is none of attention's business.
+  private static func scorePath(_ scores: ValueID, _ probabilities: ValueID, _ view: GraphView) throws(Refusal) -> ScorePath? {
+    do throws(Refusal) {
+      return try view.scorePath(scores)
+    } catch {
+      do throws(Refusal) {
+        if try view.valueProduct(probabilities) == nil { return nil }
+      } catch {}
+      throw error
     }
   }
 }
@@ -171,7 +183,7 @@ private struct Attention {
     let (parameters, cost) = figures(q, k, v, branch.projection, tokens: tokens, keys: keys)
     return AttentionBlock(
       name: "", family: bias.causal ? .causal : .selfAttention, heads: roles.heads, headDim: roles.headDim, valueDim: roles.valueDim, queryTokens: tokens,
-      keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", causal: bias.causal, input: input, inputLayout: inputLayout,
+      keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", rotary: query.rotary || key.rotary, causal: bias.causal, input: input, inputLayout: inputLayout,
       keyInput: input, query: q, key: k, value: v, outputProjection: branch.projection, core: try core(), merged: branch.merged, output: branch.output,
       outputLayout: branch.layout, outputHasBias: branch.hasBias, norm: norm?.0, normInput: norm?.1, residualAdd: branch.residualAdd, residualSum: branch.residualSum,
       nodes: view.originals(of: nodes), parameters: parameters, cost: cost)
