@@ -37,7 +37,9 @@ final class ReferenceSource: ActivationSource {
     self.loss = loss
   }
 
-  func activations(_ requests: [ActivationRequest], of graph: Graph, samples: Range<Int>) throws(Failure) -> [Tensor] {
+  func activations(
+    _ requests: [ActivationRequest], of graph: Graph, samples: Range<Int>, boundary: ActivationRequest?
+  ) throws(Failure) -> [Tensor] {
     do {
       let values = try referenceValues(graph, inputs)
       guard samples == 0..<sampleCount else { throw Failure(.internalError, "only all samples are run") }
