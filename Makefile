@@ -6,6 +6,7 @@
 #   make bench     time and memory beside cp and ONNX Runtime
 #   make fixtures  trains and draws the fixtures again
 #   make format    formats the sources; `make lint` only checks
+#   make proto     the C in Sources/CONNX again from schemas/onnx.proto
 #   make install   the program and its manual below PREFIX (default /usr/local)
 
 SHELL := /bin/bash
@@ -34,7 +35,7 @@ define install
 	fi
 endef
 
-.PHONY: build demo test bench fixtures format lint manual install deps swift clean
+.PHONY: proto build demo test bench fixtures format lint manual install deps swift clean
 
 swift:
 	@command -v swift >/dev/null || { echo "make: Swift 6.2 or newer is needed and was not found: https://www.swift.org/install" >&2; exit 1; }
@@ -57,6 +58,12 @@ format: swift
 
 lint: swift
 	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+
+# The C that decodes ONNX, from our own text of its messages.
+proto:
+	@$(call install,protobuf-c-compiler)
+	protoc-c --c_out=Sources/CONNX --proto_path=schemas onnx.proto
+	mv Sources/CONNX/onnx.pb-c.h Sources/CONNX/include/
 
 # $(call venv,NAME,REQUIREMENTS) makes a virtual environment once, and again when its requirements change.
 define venv

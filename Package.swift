@@ -82,7 +82,7 @@ let package = Package(
     // Where fixtures lie, and what several test targets share.
     library("TestSupport", ["GraphText", "FormatNPZ"]),
     tests("DiagnosticsTests", ["Diagnostics"]),
-    tests("TensorsTests", ["Tensors"]),
+    tests("TensorsTests", ["Tensors", "TestSupport"]),
     tests("GraphIRTests", ["GraphIR"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),

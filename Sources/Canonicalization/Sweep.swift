@@ -12,6 +12,7 @@ struct Sweep {
   private var replacement: [ValueID: ValueID] = [:]
   private var made: [ValueID: (site: Site, fact: Fact?)] = [:]
   private var depth = 0
+  private var madeCount = 0
 
   init(_ typed: TypedGraph) {
     self.typed = typed
@@ -166,9 +167,10 @@ struct Sweep {
     return dims.map { $0.value ?? -1 }
   }
 
-  private func stem(_ site: Site) -> String {
-    if let first = site.results.first ?? nil { return typed.graph[first].name }
-    return site.name.isEmpty ? "canonical" : site.name
+  /// A number makes each name its own: looking for a free one would cost time for every one that is taken.
+  private mutating func stem(_ site: Site) -> String {
+    madeCount += 1
+    return "\(site.name.isEmpty ? "canonical" : site.name).\(madeCount)"
   }
 }
 

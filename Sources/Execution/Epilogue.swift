@@ -20,9 +20,9 @@ extension PlanBuilder {
   ///
   /// - Parameters:
   ///   - channel: the axis along which biases and scales run.
-  ///   - kernelDims: the shape of the result as the kernel sees it, and how it lies in memory.
+  ///   - kernelRank: the rank of the result as the kernel sees it; `kernelChannel` is the channel axis there.
   ///   - takesBias: whether the first vector added may become the kernel's bias.
-  ///   - flatten: makes the kernel's view of a full-size operand, or nil where it cannot.
+  ///   - fullSize: makes the kernel's view of an operand of the result's shape, or nil where it cannot.
   func epilogue(
     after value: ValueID, channel: Int, kernelRank: Int, kernelChannel: Int, takesBias: Bool, fullSize: (View) throws(Failure) -> View?
   ) throws(Failure) -> Epilogue {
@@ -41,15 +41,17 @@ extension PlanBuilder {
       return try reshaped(dense(view), dims)
     }
 
-    while result.operations.count < 8, let reader = onlyReader(result.output) {
-      let node = graph[reader]
-      if let match = ActivationMatcher(self).match(on: result.output), PostOperation.supports(match.function) {
-        guard allReaders(result.output).allSatisfy({ match.nodes.contains($0) }) else { break }
+    while result.operations.count < 8 {
+      if !wanted.contains(result.output), let match = ActivationMatcher(self).match(on: result.output), PostOperation.supports(match.function),
+        allReaders(result.output).allSatisfy({ match.nodes.contains($0) })
+      {
         result.operations.append(.function(match.function))
         result.nodes += match.nodes
         result.output = match.output
         continue
       }
+      guard let reader = onlyReader(result.output) else { break }
+      let node = graph[reader]
       guard let output = node.output(0), node.outputs.count == 1 else { break }
       switch node.op {
       case .unary(let op):

@@ -51,23 +51,27 @@ extension PlanBuilder {
 
   /// Rows times one matrix: all leading axes of the left operand are rows. This is where weights are packed and what
   /// follows is fused.
-  private func planFlat(_ id: NodeID, _ x: View, _ y: View, _ output: ValueID, addend: View?) throws(Failure) -> Bool {
+  ///
+  /// - Parameters:
+  ///   - addend: Gemm's third operand, broadcast to the result.
+  ///   - axes: the axes of `output` in the order in which the product makes them; the last one runs over the columns.
+  func planFlat(_ id: NodeID, _ x: View, _ y: View, _ output: ValueID, addend: View? = nil, axes: [Int]? = nil) throws(Failure) -> Bool {
     let (k, n) = (y.dims[0], y.dims[1])
     let rows = x.dims.dropLast().reduce(1, *)
     let shape = try dims(of: output)
-    var left = try reshaped(x, [rows, k])
-    if !hasUnitStride(left) { left = try dense(left) }
+    let axes = axes ?? Array(shape.indices)
+    let left = try reshaped(x, [rows, k])
     let scale = x.factor * y.factor
     let flat = Strided(dense: [rows, n])
     let full: (View) throws(Failure) -> View? = { [self] (view) throws(Failure) in
-      let whole = try dense(view)
-      return whole.with(flat)
+      return try dense(view.with(view.layout.permuted(axes))).with(flat)
     }
     var result = Epilogue(output: output)
     if let addend {
       // Gemm's C: one row, one column, or all.
       guard let wide = addend.layout.broadcast(to: shape) else { return false }
-      let isRow = addend.layout.count == n && (addend.dims.last ?? 1) == n
+      let column = (axes.last ?? 0) - (shape.count - addend.layout.rank)
+      let isRow = addend.layout.count == n && column >= 0 && addend.dims[column] == n
       if isRow, scale == 1 {
         result.bias = try reshaped(dense(addend), [1, n])
       } else if isRow {
@@ -75,58 +79,67 @@ extension PlanBuilder {
         result.operations.append(.binary(.add, row.layout))
         result.operands.append(row)
       } else {
-        let whole = try dense(addend.with(wide)).with(flat)
+        let whole = try dense(addend.with(wide.permuted(axes))).with(flat)
         result.operations.append(.binary(.add, whole.layout))
         result.operands.append(whole)
       }
     }
     let after = try epilogue(
-      after: output, channel: shape.count - 1, kernelRank: 2, kernelChannel: 1, takesBias: addend == nil && scale == 1, fullSize: full)
+      after: output, channel: axes.last ?? 0, kernelRank: 2, kernelChannel: 1, takesBias: addend == nil && scale == 1, fullSize: full)
     result.output = after.output
     result.nodes = [id] + after.nodes
     result.bias = result.bias ?? after.bias
     result.operations += after.operations
     result.operands += after.operands
 
-    let target = try newView((.float32, shape))
-    let constant = isConstant(y) ? slots[y.slot].constant : nil
-    let right = constant == nil ? (hasUnitStride(y) ? y : try dense(y.unscaled)) : y
-    let product: MatrixProduct
-    if let constant {
-      product = try unsafe constant.withUnsafeBytes { (bytes) throws(Failure) in
+    set(result.output, try flatProduct(result.nodes, left, y, shape: shape, axes: axes, bias: result.bias, result.operations, result.operands))
+    return true
+  }
+
+  /// Adds `rows * y` as a step: a `[rows, K]` view times a `[K, N]` one, packed once where it is constant. Factors that
+  /// the operands carry become the product's scale.
+  ///
+  /// - Parameters:
+  ///   - shape: of the result, whose axes lie in memory in the order `axes`.
+  ///   - operands: of the binary operations, in their order.
+  func flatProduct(
+    _ nodes: [NodeID], _ rows: View, _ y: View, shape: [Int], axes: [Int], bias: View? = nil, _ operations: [PostOperation] = [], _ operands: [View] = []
+  ) throws(Failure) -> View {
+    let scale = rows.factor * y.factor
+    let flat = Strided(dense: [rows.dims[0], y.dims[1]])
+    let target = try newView((.float32, shape), order: axes)
+    let left = hasUnitStride(rows.unscaled) ? try aligned(rows.unscaled) : try dense(rows.unscaled)
+    let extras = (bias.map { [$0] } ?? []) + operands
+    if isConstant(y), let constant = slots[y.slot].constant {
+      let product = try unsafe constant.withUnsafeBytes { (bytes) throws(Failure) in
         try unsafe MatrixProduct(
-          a: left.layout, b: right.layout, c: flat, scale: scale, bias: result.bias?.layout, post: result.operations,
-          constantB: bytes.baseAddress.map { unsafe $0 + right.offset * 4 }, weights: weights, workspace: workspace)
+          a: left.layout, b: y.layout, c: flat, scale: scale, bias: bias?.layout, post: operations,
+          constantB: bytes.baseAddress.map { unsafe $0 + y.offset * 4 }, weights: weights, workspace: workspace)
+      }
+      release(constant)
+      emit(nodes, "MatMul", reads: [left] + extras, writes: [target]) { (memory) throws(Failure) in
+        try unsafe product.run(
+          a: memory.address(left), b: nil, c: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
       }
     } else {
-      product = try unsafe MatrixProduct(
-        a: left.layout, b: right.layout, c: flat, scale: scale, bias: result.bias?.layout, post: result.operations, weights: weights, workspace: workspace)
+      let right = hasUnitStride(y.unscaled) ? y.unscaled : try dense(y.unscaled)
+      let product = try unsafe MatrixProduct(
+        a: left.layout, b: right.layout, c: flat, scale: scale, bias: bias?.layout, post: operations, weights: weights, workspace: workspace)
+      emit(nodes, "MatMul", reads: [left, right] + extras, writes: [target]) { (memory) throws(Failure) in
+        try unsafe product.run(
+          a: memory.address(left), b: UnsafeRawPointer(memory.address(right)), c: memory.address(target),
+          extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
+      }
     }
-    let source = left.unscaled
-    let extras = (result.bias.map { [$0] } ?? []) + result.operands
-    let isPacked = constant != nil
-    emit(result.nodes, "MatMul", reads: [source] + (isPacked ? [] : [right]) + extras, writes: [target]) { (memory) throws(Failure) in
-      try unsafe product.run(
-        a: memory.address(source), b: isPacked ? nil : UnsafeRawPointer(memory.address(right)), c: memory.address(target),
-        extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
-    }
-    set(result.output, target)
-    return true
+    return target
   }
 
   /// A product of two activations, batched over broadcast leading axes, operands where they lie.
   private func planBatched(_ id: NodeID, _ x: View, _ y: View, _ output: ValueID) throws(Failure) -> Bool {
     let rank = Swift.max(x.layout.rank, y.layout.rank, 2)
-    let left = try operand(x, rank: rank)
-    let right = try operand(y, rank: rank)
-    var dims: [Int] = []
-    for axis in 0..<(rank - 2) { dims.append(Swift.max(left.dims[axis], right.dims[axis])) }
-    dims += [left.dims[rank - 2], right.dims[rank - 1]]
-    let scale = x.factor * y.factor
-
     // A scale right behind the product is taken along.
     var nodes = [id]
-    var (result, factor) = (output, scale)
+    var (result, factor) = (output, Float(1))
     while let reader = onlyReader(result), case .binary(let op) = graph[reader].op, let a = graph[reader].input(0), let b = graph[reader].input(1),
       let next = graph[reader].output(0), try self.dims(of: next) == self.dims(of: result)
     {
@@ -146,17 +159,29 @@ extension PlanBuilder {
     {
       order = axes
     }
-    let target = try newView((.float32, dims), order: order)
-    let product = try unsafe MatrixProduct(a: left.layout, b: right.layout, c: target.layout, scale: factor, weights: weights, workspace: workspace)
-    let (a, b) = (left.unscaled, right.unscaled)
-    emit(nodes, "MatMul", reads: [a, b], writes: [target]) { (memory) throws(Failure) in
-      try unsafe product.run(a: memory.address(a), b: UnsafeRawPointer(memory.address(b)), c: memory.address(target))
-    }
-    set(result, shape == dims ? target : try reshaped(target, shape))
+    let target = try batchedProduct(nodes, x, y, scale: factor, order: order)
+    set(result, shape == target.dims ? target : try reshaped(target, shape))
     return true
   }
 
-  /// An operand with `rank` axes, one of the last two contiguous, repeated batch axes shortened to one element.
+  /// Adds `scale * x y` as a step, batched over leading axes that broadcast; the result's axes lie in the order `order`.
+  func batchedProduct(_ nodes: [NodeID], _ x: View, _ y: View, scale: Float, order: [Int]) throws(Failure) -> View {
+    let rank = order.count
+    let (a, b) = (try operand(x, rank: rank), try operand(y, rank: rank))
+    var dims: [Int] = []
+    for axis in 0..<(rank - 2) { dims.append(a.dims[axis] == 1 ? b.dims[axis] : a.dims[axis]) }
+    dims += [a.dims[rank - 2], b.dims[rank - 1]]
+    let target = try newView((.float32, dims), order: order)
+    let product = try unsafe MatrixProduct(
+      a: a.layout, b: b.layout, c: target.layout, scale: scale * x.factor * y.factor, weights: weights, workspace: workspace)
+    emit(nodes, "MatMul", reads: [a, b], writes: [target]) { (memory) throws(Failure) in
+      try unsafe product.run(a: memory.address(a), b: UnsafeRawPointer(memory.address(b)), c: memory.address(target))
+    }
+    return target
+  }
+
+  /// What an operand's memory holds, with `rank` axes, one of the last two contiguous, repeated batch axes shortened to
+  /// one element.
   private func operand(_ view: View, rank: Int) throws(Failure) -> View {
     var layout = view.layout
     while layout.rank < rank {
@@ -167,11 +192,8 @@ extension PlanBuilder {
     for axis in 0..<rank where layout.dims[axis] == 1 && layout.strides[axis] == 0 {
       layout.strides[axis] = axis + 1 < rank ? Swift.max(layout.strides[axis + 1] * layout.dims[axis + 1], 1) : 1
     }
-    let result = view.with(layout)
-    if hasUnitStride(result) { return try aligned(result) }
-    var copy = try dense(result.unscaled)
-    copy.factor = view.factor
-    return copy
+    let result = view.with(layout).unscaled
+    return hasUnitStride(result) ? try aligned(result) : try dense(result)
   }
 
   /// Whether one of the last two axes is contiguous and the other does not overlap it.

@@ -32,47 +32,53 @@ extension PlanBuilder {
     let argument = if let pending { pending.x } else { try view(of: input) }
     let scale = argument.factor
     // Along another axis: as the last axis of a transposed copy.
-    var source = argument.unscaled
     var order = Array(0..<rank)
-    if axis != rank - 1 {
-      order.swapAt(axis, rank - 1)
-      source = source.with(source.layout.permuted(order))
-    }
-    source = try dense(source)
-    let width = shape[axis]
-    let rows = source.layout.count / width
+    if axis != rank - 1 { order.swapAt(axis, rank - 1) }
+    let source = argument.unscaled.with(argument.layout.permuted(order))
+    let target: View
     if case .logSoftmax = op {
       guard scale == 1, pending == nil else { return false }
-      let target = try newView((.float32, source.dims))
-      emit([id], "LogSoftmax", reads: [source], writes: [target], inPlace: true) { (memory) throws(Failure) in
-        unsafe Rows.logSoftmax(memory.floats(source), memory.floats(target), rows: rows, width: width)
-      }
-      set(output, axis == rank - 1 ? target : target.with(target.layout.permuted(order)))
-      return true
-    }
-    let target = try newView((.float32, source.dims))
-    if let bias = pending?.bias {
-      let outer = Array(bias.layout.dims.dropLast())
-      let strides = Array(bias.layout.strides.dropLast())
-      emit([id], "Softmax", reads: [source, bias], writes: [target], inPlace: source.slot != bias.slot) { (memory) throws(Failure) in
-        unsafe Rows.softmax(
-          memory.floats(source), scale: scale, bias: UnsafePointer(memory.floats(bias)),
-          biasRow: { row in
-            var (rest, offset) = (row, 0)
-            for axis in outer.indices.reversed() {
-              offset += rest % outer[axis] * strides[axis]
-              rest /= outer[axis]
-            }
-            return offset
-          }, memory.floats(target), rows: rows, width: width)
+      let whole = try dense(source)
+      let (width, rows) = (shape[axis], whole.layout.count / shape[axis])
+      target = try newView((.float32, whole.dims))
+      emit([id], "LogSoftmax", reads: [whole], writes: [target], inPlace: true) { (memory) throws(Failure) in
+        unsafe Rows.logSoftmax(memory.floats(whole), memory.floats(target), rows: rows, width: width)
       }
     } else {
-      emit([id], "Softmax", reads: [source], writes: [target], inPlace: true) { (memory) throws(Failure) in
+      target = try softmax([id], source, scale: scale, bias: pending?.bias)
+    }
+    set(output, target.with(target.layout.permuted(order)))
+    return true
+  }
+
+  /// Adds `softmax(scale * x + bias)` along the last axis as a step; the bias has the dimensions of `x` at any strides, its
+  /// rows contiguous.
+  func softmax(_ nodes: [NodeID], _ x: View, scale: Float, bias: View?) throws(Failure) -> View {
+    let source = try dense(x)
+    let width = source.dims.last ?? 1
+    let rows = source.layout.count / Swift.max(width, 1)
+    let target = try newView((.float32, source.dims))
+    guard let bias else {
+      emit(nodes, "Softmax", reads: [source], writes: [target], inPlace: true) { (memory) throws(Failure) in
         unsafe Rows.softmax(memory.floats(source), scale: scale, memory.floats(target), rows: rows, width: width)
       }
+      return target
     }
-    set(output, axis == rank - 1 ? target : target.with(target.layout.permuted(order)))
-    return true
+    let outer = Array(bias.layout.dims.dropLast())
+    let strides = Array(bias.layout.strides.dropLast())
+    emit(nodes, "Softmax", reads: [source, bias], writes: [target], inPlace: source.slot != bias.slot) { (memory) throws(Failure) in
+      unsafe Rows.softmax(
+        memory.floats(source), scale: scale, bias: UnsafePointer(memory.floats(bias)),
+        biasRow: { row in
+          var (rest, offset) = (row, 0)
+          for axis in outer.indices.reversed() {
+            offset += rest % outer[axis] * strides[axis]
+            rest /= outer[axis]
+          }
+          return offset
+        }, memory.floats(target), rows: rows, width: width)
+    }
+    return target
   }
 
   func planNormalization(_ id: NodeID, _ node: Node, _ op: NormalizationOp) throws(Failure) -> Bool {
@@ -91,7 +97,12 @@ extension PlanBuilder {
       let product = try binary([], .multiply, try plain(view(of: input)), try reshaped(scale, channels), shape)
       set(output, try binary([id], .add, product, try reshaped(shift, channels), shape))
       return true
-    case .instance, .group, .lp, .skipLayer, .skipRMS: return false
+    case .instance(let epsilon):
+      return try planGroups(id, node, input, output, groups: dims(of: input).dropFirst().first ?? 1, epsilon: epsilon)
+    case .group(let groups, let epsilon): return try planGroups(id, node, input, output, groups: groups, epsilon: epsilon)
+    case .skipLayer(let epsilon): return try planSkip(id, node, output, epsilon: epsilon, centered: true, gain: 2, shift: 3, bias: 4)
+    case .skipRMS(let epsilon): return try planSkip(id, node, output, epsilon: epsilon, centered: false, gain: 2, shift: nil, bias: 3)
+    case .lp: return false
     }
   }
 
@@ -111,15 +122,54 @@ extension PlanBuilder {
     }
     let (scale, shift) = (try row(gain), try row(bias))
     guard (scale != nil) == (gain != nil), (shift != nil) == (bias != nil) else { return false }
-    let source = try dense(view(of: input))
-    let target = try newView((.float32, shape))
-    emit([id], name, reads: [source] + [scale, shift].compactMap { $0 }, writes: [target], inPlace: true) { (memory) throws(Failure) in
+    set(output, try normalized([id], name, try view(of: input), rows: rows, width: width, epsilon: epsilon, centered: centered, gain: scale, bias: shift))
+    return true
+  }
+
+  /// Instance and group normalization: rows of one group each without gain, then gain and bias by channel.
+  private func planGroups(_ id: NodeID, _ node: Node, _ input: ValueID, _ output: ValueID, groups: Int, epsilon: Float) throws(Failure) -> Bool {
+    let shape = try dims(of: input)
+    guard shape.count >= 2, groups > 0, shape[1] % groups == 0, let gain = node.input(1), let bias = node.input(2) else { return false }
+    let channels = [shape[1]] + [Int](repeating: 1, count: shape.count - 2)
+    guard try dims(of: gain) == [shape[1]], try dims(of: bias) == [shape[1]] else { return false }
+    let rows = shape[0] * groups
+    let width = shape.reduce(1, *) / rows
+    let even = try normalized([], "GroupNorm", try view(of: input), rows: rows, width: width, epsilon: epsilon, centered: true, gain: nil, bias: nil)
+    let scaled = try binary([], .multiply, even, try reshaped(plain(view(of: gain)), channels), shape)
+    set(output, try binary([id], .add, scaled, try reshaped(plain(view(of: bias)), channels), shape))
+    return true
+  }
+
+  /// SkipLayerNormalization: the sum first, which may be a result as well.
+  private func planSkip(
+    _ id: NodeID, _ node: Node, _ output: ValueID, epsilon: Float, centered: Bool, gain: Int, shift: Int?, bias: Int
+  ) throws(Failure) -> Bool {
+    guard let input = node.input(0), let skip = node.input(1), let gain = node.input(gain), node.output(1) == nil, node.output(2) == nil else { return false }
+    let shape = try dims(of: input)
+    guard let width = shape.last, try dims(of: skip) == shape, try dims(of: gain) == [width] else { return false }
+    var sum = try binary([], .add, input, skip, shape)
+    if let bias = node.input(bias) { sum = try binary([], .add, sum, try plain(view(of: bias)), shape) }
+    let offset = try shift.flatMap { node.input($0) }.map { (value) throws(Failure) in try dense(view(of: value)) }
+    if let total = node.output(3) { set(total, sum) }
+    set(
+      output,
+      try normalized(
+        [id], "SkipNorm", sum, rows: shape.dropLast().reduce(1, *), width: width, epsilon: epsilon, centered: centered, gain: try dense(view(of: gain)),
+        bias: offset))
+    return true
+  }
+
+  private func normalized(
+    _ nodes: [NodeID], _ name: String, _ x: View, rows: Int, width: Int, epsilon: Float, centered: Bool, gain scale: View?, bias shift: View?
+  ) throws(Failure) -> View {
+    let source = try dense(x)
+    let target = try newView((.float32, source.dims))
+    emit(nodes, name, reads: [source] + [scale, shift].compactMap { $0 }, writes: [target], inPlace: true) { (memory) throws(Failure) in
       unsafe Rows.normalize(
         memory.floats(source), gain: scale.map { unsafe UnsafePointer(memory.floats($0)) }, bias: shift.map { unsafe UnsafePointer(memory.floats($0)) },
         epsilon: epsilon, centered: centered, memory.floats(target), rows: rows, width: width)
     }
-    set(output, target)
-    return true
+    return target
   }
 
   /// Batch normalization at inference as a factor and a summand for each channel; nil unless its statistics are constant.

@@ -14,7 +14,9 @@ extension PlanBuilder {
     guard xDims.count >= 3, xDims.count <= 5, let geometry = geometry(window, xDims, Array(wDims.dropFirst(2)), yDims) else { return false }
     let weight = try dense(view(of: kernel))
     guard let tensor = slots[weight.slot].constant else { return false }
-    let source = try windowOperand(view(of: input))
+    if groups == 1, geometry.kernel == geometry.strides, geometry.dilations.allSatisfy({ $0 == 1 }), (geometry.padBegin + geometry.padEnd).allSatisfy({ $0 == 0 }) {
+      return try planPatches(id, node, weight, geometry, yDims)
+    }
     let target = try newView((.float32, yDims), order: channelsLast(yDims.count))
 
     var bias = try node.input(2).map { (value) throws(Failure) in try dense(view(of: value)) }
@@ -23,20 +25,53 @@ extension PlanBuilder {
       return whole.layout == target.layout ? whole : try copyOrdered(whole, channelsLast(yDims.count))
     }
     if let vector = after.bias { bias = vector }
-    let convolution = try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> Convolution? in
-      guard let base = bytes.baseAddress else { return nil }
-      return try unsafe Convolution(
-        x: source.layout, weights: wDims, y: target.layout, window: geometry, groups: groups, bias: bias != nil, post: after.operations,
-        constantWeights: base + weight.offset * 4, cache: weights, workspace: workspace)
+    var source = try windowOperand(view(of: input))
+    let prepare: (View) throws(Failure) -> Convolution? = { [self] (source) throws(Failure) in
+      try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> Convolution? in
+        guard let base = bytes.baseAddress else { return nil }
+        return try unsafe Convolution(
+          x: source.layout, weights: wDims, y: target.layout, window: geometry, groups: groups, bias: bias != nil, post: after.operations,
+          constantWeights: base + weight.offset * 4, cache: weights, workspace: workspace)
+      }
     }
-    guard let convolution else { return false }
+    guard var convolution = try prepare(source) else { return false }
+    if convolution.isSlow, source.layout != target.with(Strided(dims: xDims, order: channelsLast(xDims.count))).layout {
+      // There is no tuned kernel for these two layouts; there may be one for channels-last on both sides.
+      let moved = try copyOrdered(source, channelsLast(xDims.count))
+      if let other = try prepare(moved) { (convolution, source) = (other, moved) }
+    }
+    release(tensor)
+    let (kernelSource, prepared) = (source, convolution)
     let extras = (bias.map { [$0] } ?? []) + after.operands
-    emit([id] + after.nodes, "Conv", reads: [source] + extras, writes: [target]) { (memory) throws(Failure) in
-      try unsafe convolution.run(
-        x: memory.address(source), y: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
+    emit([id] + after.nodes, "Conv", reads: [kernelSource] + extras, writes: [target]) { (memory) throws(Failure) in
+      try unsafe prepared.run(
+        x: memory.address(kernelSource), y: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
     }
     set(after.output, target)
     return true
+  }
+
+  /// A convolution whose windows do not overlap is a matrix product over patches.
+  private func planPatches(_ id: NodeID, _ node: Node, _ weight: View, _ window: WindowGeometry, _ y: [Int]) throws(Failure) -> Bool {
+    guard let input = node.input(0), let output = node.output(0) else { return false }
+    let source = try view(of: input)
+    let spatial = window.kernel.count
+    // Rows and columns that no patch reaches are left out: (N, C, …) as (N, C, patches, inside, …).
+    var (dims, strides) = (Array(source.dims[..<2]), Array(source.layout.strides[..<2]))
+    for axis in 0..<spatial {
+      dims += [y[axis + 2], window.kernel[axis]]
+      strides += [source.layout.strides[axis + 2] * window.kernel[axis], source.layout.strides[axis + 2]]
+    }
+    let order = [0] + (0..<spatial).map { 2 + 2 * $0 } + [1] + (0..<spatial).map { 3 + 2 * $0 }
+    let patches = source.with(Strided(dims: dims, strides: strides).permuted(order))
+    let depth = weight.layout.count / y[1]
+    let rows = try reshaped(patches, [y[0]] + y[2...] + [depth])
+    let matrix = weight.with(Strided(dims: [depth, y[1]], strides: [1, depth]))
+    let bias = try node.input(2).map { (value) throws(Failure) in
+      let vector = try dense(view(of: value))
+      return vector.with(Strided(dense: [y[1]] + [Int](repeating: 1, count: spatial)))
+    }
+    return try planFlat(id, rows, matrix, output, addend: bias, axes: channelsLast(y.count))
   }
 
   func planPooling(_ id: NodeID, _ node: Node, _ op: PoolingOp) throws(Failure) -> Bool {

@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Diagnostics
 internal import GraphIR
 internal import Inference
@@ -92,7 +93,8 @@ final class PlanBuilder {
     case .normalization(let op): return try planNormalization(id, node, op)
     case .softmax(let op): return try planSoftmax(id, node, op)
     case .reduction(let op): return try planReduction(id, node, op)
-    case .select, .indexing, .generator, .attention, .layout, .foreign: return false
+    case .attention(let op): return try planAttention(id, node, op)
+    case .select, .indexing, .generator, .layout, .foreign: return false
     }
   }
 
@@ -191,6 +193,11 @@ final class PlanBuilder {
     let buffer = unsafe TensorBuffer(byteCount: tensor.byteCount) { target in unsafe tensor.withUnsafeBytes { unsafe target.copyMemory(from: $0) } }
     slots[view.slot].constant = try Tensor(tensor.elementType, dims: tensor.dims, storage: .memory(buffer))
     return view
+  }
+
+  /// A constant whose bytes have been packed is not read again.
+  func release(_ constant: Tensor) {
+    if case .mapped(let source, let range) = constant.storage, range.count > 1 << 16 { source.release(range) }
   }
 
   /// The same value row-major, without gaps and without a factor; copied where it is not so already.

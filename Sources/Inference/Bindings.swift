@@ -50,7 +50,9 @@ struct Bindings: Sendable {
     guard let type = value.declaredType else { return nil }
     guard let shape = type.shape else { return type }
     if shape.concrete != nil {
-      for dim in shape.dims { if let size = dim.value, size < 0 { throw Failure(.shapeMismatch, "'\(value.name)' has a size of \(size)", at: .element(value.name)) } }
+      for dim in shape.dims {
+        if let size = dim.value, size < 0 { throw Failure(.shapeMismatch, "'\(value.name)' has a size of \(size)", at: .element(value.name)) }
+      }
       return type
     }
     guard let bound = shape.substituting(symbols) else {

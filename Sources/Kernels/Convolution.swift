@@ -22,6 +22,8 @@ public struct WindowGeometry: Hashable, Sendable {
 @safe public final class Convolution {
   private let primitive: Primitive
   private let packed: PackedWeights
+  /// Whether oneDNN has only its plain loop for these layouts.
+  public let isSlow: Bool
 
   /// - Parameters:
   ///   - x: `(N, C, …)`; `y`: `(N, M, …)`; both at any packed strides.
@@ -56,6 +58,9 @@ public struct WindowGeometry: Hashable, Sendable {
       throw Failure(.kernelFailure, "oneDNN made no convolution")
     }
     matrix = unsafe chosen.pointee
+    var name: UnsafePointer<CChar>?
+    let told = unsafe withUnsafeMutablePointer(to: &name) { unsafe dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, $0) }
+    isSlow = unsafe told == dnnl_success && (name.map { unsafe String(cString: $0).hasPrefix("ref") } ?? false)
     packed = try unsafe cache.packed(constantWeights, OneDNN.describe(Strided(dense: grouped)), as: matrix)
     var arguments: [(Int32, dnnl_memory_desc_t)] = [(DNNL_ARG_SRC, source), (DNNL_ARG_WEIGHTS, matrix), (DNNL_ARG_DST, target)]
     if bias { arguments.append((DNNL_ARG_BIAS, offset)) }

@@ -1,5 +1,6 @@
 internal import COneDNN
 internal import Diagnostics
+internal import Glibc
 
 /// Constant weights in the layout a kernel chose, made once from the bytes where they lie.
 @safe final class PackedWeights {
@@ -7,11 +8,14 @@ internal import Diagnostics
   let memory: UnsafeMutableRawPointer
   fileprivate let layout: dnnl_memory_desc_t
 
-  fileprivate init(_ source: UnsafeRawPointer, _ from: dnnl_memory_desc_t, as to: dnnl_memory_desc_t) throws(Failure) {
+  private let pool: LargePages
+
+  fileprivate init(_ source: UnsafeRawPointer, _ from: dnnl_memory_desc_t, as to: dnnl_memory_desc_t, in pool: LargePages) throws(Failure) {
     var (from, to) = (from, to)
     layout = to
+    self.pool = pool
     byteCount = unsafe dnnl_memory_desc_get_size(&to)
-    unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Swift.max(byteCount, 64), alignment: 64)
+    unsafe memory = try pool.allocate(byteCount)
     var descriptor: dnnl_primitive_desc_t?
     try OneDNN.check(unsafe dnnl_reorder_primitive_desc_create(&descriptor, &from, OneDNN.engine, &to, OneDNN.engine, nil), "a reorder")
     guard let descriptor = unsafe descriptor else { throw Failure(.kernelFailure, "oneDNN made no reorder") }
@@ -19,8 +23,33 @@ internal import Diagnostics
     let reorder = try unsafe Primitive(consuming: descriptor, arguments: [(DNNL_ARG_FROM, from), (DNNL_ARG_TO, to)], workspace: workspace)
     try unsafe reorder.run([source, UnsafeRawPointer(memory)])
   }
+}
 
-  deinit { unsafe memory.deallocate() }
+/// Memory that is given out and freed as one, from chunks that the kernel may back by large pages: fewer faults while
+/// weights are packed, fewer translations to look up while they are read.
+@safe final class LargePages {
+  private var chunks: [(base: UnsafeMutableRawPointer, byteCount: Int)] = unsafe []
+  private var used = 0
+
+  /// `byteCount` bytes at a multiple of 64.
+  func allocate(_ byteCount: Int) throws(Failure) -> UnsafeMutableRawPointer {
+    let needed = Swift.max((byteCount + 63) & ~63, 64)
+    if unsafe chunks.last == nil || used + needed > (chunks.last?.byteCount ?? 0) {
+      let size = Swift.max(needed, 32 << 20)
+      let address = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      guard let address = unsafe address, unsafe address != MAP_FAILED else {
+        throw Failure(.outOfMemory, "no memory for \(byteCount >> 20) MiB of packed weights")
+      }
+      unsafe madvise(address, size, MADV_HUGEPAGE)
+      unsafe chunks.append((address, size))
+      used = 0
+    }
+    guard let chunk = unsafe chunks.last else { throw Failure(.outOfMemory, "no memory for packed weights") }
+    defer { used += needed }
+    return unsafe chunk.base + used
+  }
+
+  deinit { for unsafe chunk in unsafe chunks { unsafe munmap(chunk.base, chunk.byteCount) } }
 }
 
 /// Packed weights by what they were packed from, so that plans for several shapes of one model share them.
@@ -30,6 +59,7 @@ internal import Diagnostics
     let packed: PackedWeights
   }
   private var entries: [Int: [Entry]] = [:]
+  private let pool = LargePages()
 
   public init() {}
 
@@ -44,7 +74,7 @@ internal import Diagnostics
       var (known, layout) = (entry.from, entry.packed.layout)
       if unsafe dnnl_memory_desc_equal(&known, &from) != 0, unsafe dnnl_memory_desc_equal(&layout, &to) != 0 { return entry.packed }
     }
-    let packed = try unsafe PackedWeights(source, from, as: to)
+    let packed = try unsafe PackedWeights(source, from, as: to, in: pool)
     entries[key, default: []].append(Entry(from: from, packed: packed))
     return packed
   }

@@ -17,13 +17,14 @@ struct TracedProjection {
   var bias: ValueID?
   var scale: Double
   var norm: String?
+  var rotary: Bool
   var nodes: [NodeID]
 }
 
 extension GraphView {
   /// - Throws: where the operand is no projection of tokens.
   func projection(of operand: ValueID, _ what: String, at anchor: NodeID) throws(Refusal) -> TracedProjection {
-    let chain = trace(operand, passing: [.scale, .norm])
+    let chain = trace(operand, passing: [.scale, .norm, .rotary])
     var nodes = chain.nodes
     var root = chain.root
     var bias: ValueID?
@@ -76,7 +77,7 @@ extension GraphView {
     }
     return TracedProjection(
       base: source.root, baseShape: baseShape, baseChannelAxis: baseChannelAxis, layout: result, weight: w, weightAxes: weightAxes, bias: bias,
-      scale: chain.scale, norm: chain.norm, nodes: nodes)
+      scale: chain.scale, norm: chain.norm, rotary: chain.rotary, nodes: nodes)
   }
 
   /// Whether `bias` is one number per channel of the last axis of `value`.

@@ -8,21 +8,9 @@ import Testing
 
 /// Operands that no valid model has: every operator must throw a `Failure` or give a result, and never trap.
 @Suite struct HostileOperandTests {
-  /// SplitMix64.
-  struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return z ^ (z >> 31)
-    }
-  }
-
   static let extremes: [Int64] = [.min, .min + 1, -1 << 40, -5000, -3, -2, -1, 0, 1, 2, 3, 5, 7, 100, 4096, 1 << 31, 1 << 40, .max - 1, .max]
 
-  private func mutated(_ tensor: Tensor, _ random: inout Random) -> Tensor? {
+  private func mutated(_ tensor: Tensor, _ random: inout SeededRandom) -> Tensor? {
     switch Int.random(in: 0..<8, using: &random) {
     case 0: return nil
     case 1, 2, 3:
@@ -49,7 +37,7 @@ import Testing
     let node = OperatorCaseTests.graph[item.node]
     let op = try #require(node.op.semantics)
     let operands = try OperatorCaseTests.operands(node)
-    var random = Random(state: UInt64(item.node.raw))
+    var random = SeededRandom(UInt64(item.node.raw))
     var refused = 0
     for _ in 0..<30 {
       var changed = operands

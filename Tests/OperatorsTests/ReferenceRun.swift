@@ -35,13 +35,16 @@ struct ZooModel: CustomStringConvertible, Sendable {
   let path: String
   var description: String { URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent }
 
-  static let all: [ZooModel] = {
-    let folders = [Fixtures.path("models/zoo"), Fixtures.shared.map { "\($0)/zoo" }].compactMap { $0 }
-    return folders.flatMap { folder in
+  static let all = models([Fixtures.path("models/zoo"), Fixtures.shared.map { "\($0)/zoo" }])
+  /// Trained models and single mechanisms, without arrays under their graphs' names.
+  static let others = models([Fixtures.path("models"), Fixtures.shared.map { "\($0)/vectors" }]).filter { $0.description != "operators" }
+
+  private static func models(_ folders: [String?]) -> [ZooModel] {
+    folders.compactMap { $0 }.flatMap { folder in
       let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
       return names.filter { $0.hasSuffix(".onnx") }.sorted().map { ZooModel(path: "\(folder)/\($0)") }
     }
-  }()
+  }
 
   func graph() throws -> Graph {
     var sink = DiagnosticSink()

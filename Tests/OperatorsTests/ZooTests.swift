@@ -37,4 +37,26 @@ import Testing
       #expect(relativeError(try #require(run.values[id]), expected) < 1e-4, "output \(index)")
     }
   }
+
+  /// Run on numbers of any kind, every value has the type that was inferred.
+  @Test(arguments: ZooModel.others) func inferredTypesAreTheTypesMade(_ model: ZooModel) throws {
+    let graph = try model.graph()
+    var sink = DiagnosticSink()
+    let typed = try Inference.infer(graph, sink: &sink)
+    #expect(typed.untyped.map { graph[$0].name } == [])
+    #expect(sink.diagnostics.map(\.message) == [])
+    let bound = try Inference.infer(graph, symbols: Dictionary(uniqueKeysWithValues: typed.symbols.map { ($0, 2) }), sink: &sink)
+    var inputs: [String: Tensor] = [:]
+    for id in graph.inputs {
+      let type = try #require(bound.type(of: id))
+      let dims = try #require(type.shape?.concrete)
+      let count = dims.reduce(1, *)
+      inputs[graph[id].name] =
+        type.element == .float32
+        ? try Tensor(float32: (0..<count).map { Float($0 % 13) / 13 }, dims: dims) : try Tensor(int64: (0..<count).map { Int64($0 % 2) }, dims: dims)
+    }
+    let run = try ReferenceRun(bound, inputs: inputs)
+    for (id, tensor) in run.values { #expect(bound.type(of: id) == tensor.type, "\(graph[id].name)") }
+    for id in graph.outputs { #expect(run.values[id] != nil || graph.constant(id) != nil) }
+  }
 }

@@ -27,18 +27,6 @@ private func outcome(of bytes: [UInt8], path: String? = nil) -> Failure? {
   }
 }
 
-/// SplitMix64, so that a failing case can be made again.
-private struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
-
 @Suite struct HostileModelTests {
   private let tiny: [UInt8]
 
@@ -121,7 +109,8 @@ private struct SeededGenerator: RandomNumberGenerator {
     let outside = folder.deletingLastPathComponent().appendingPathComponent("outside.bin")
     try Data(repeating: 1, count: 1 << 16).write(to: outside)
     try FileManager.default.createSymbolicLink(at: folder.appendingPathComponent("link.bin"), withDestinationURL: outside)
-    for companion in try FileManager.default.contentsOfDirectory(atPath: Fixtures.path("crashers")) where !companion.hasSuffix(".onnx") && !companion.hasSuffix(".json") {
+    for companion in try FileManager.default.contentsOfDirectory(atPath: Fixtures.path("crashers"))
+    where !companion.hasSuffix(".onnx") && !companion.hasSuffix(".json") {
       try FileManager.default.copyItem(atPath: Fixtures.path("crashers/\(companion)"), toPath: folder.appendingPathComponent(companion).path)
     }
     let path = folder.appendingPathComponent(entry.name).path

@@ -1,23 +1,12 @@
 import Tensors
+import TestSupport
 import Testing
 
 /// Laws of symbolic dimensions, checked by putting numbers in for the symbols.
 @Suite struct DimTests {
-  /// SplitMix64.
-  struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return z ^ (z >> 31)
-    }
-  }
-
   let symbols = ["a", "b", "c"]
 
-  private func polynomial(_ random: inout Random) -> Dim {
+  private func polynomial(_ random: inout SeededRandom) -> Dim {
     var result = Dim(Int.random(in: -3...5, using: &random))
     for _ in 0..<Int.random(in: 0...3, using: &random) {
       var term = Dim(Int.random(in: -3...4, using: &random))
@@ -30,7 +19,7 @@ import Testing
   private func floorDivide(_ a: Int, _ b: Int) -> Int { a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0) }
 
   @Test func arithmeticCommutesWithSubstitution() throws {
-    var random = Random(state: 1)
+    var random = SeededRandom(1)
     for _ in 0..<400 {
       let (x, y) = (polynomial(&random), polynomial(&random))
       let values = Dictionary(uniqueKeysWithValues: symbols.map { ($0, Int.random(in: 1...9, using: &random)) })
@@ -45,14 +34,16 @@ import Testing
       #expect(try number(x.floorDivided(by: Dim(divisor))) == floorDivide(a, divisor))
       #expect(try number(x.ceilDivided(by: Dim(divisor))) == -floorDivide(-a, divisor))
       #expect(try number(x.floorDivided(by: Dim(-divisor))) == floorDivide(a, -divisor))
-      if y != 0, b != 0, let quotient = x.floorDivided(by: y) { #expect(quotient.substituting(values).map { $0.value == floorDivide(a, b) } ?? true, "\(x) / \(y)") }
+      if y != 0, b != 0, let quotient = x.floorDivided(by: y) {
+        #expect(quotient.substituting(values).map { $0.value == floorDivide(a, b) } ?? true, "\(x) / \(y)")
+      }
       if let low = x.lowerBound { #expect(low <= a) }
       if let high = x.upperBound { #expect(high >= a) }
     }
   }
 
   @Test func equalExpressionsAreEqual() throws {
-    var random = Random(state: 2)
+    var random = SeededRandom(2)
     for _ in 0..<200 {
       let (x, y, z) = (polynomial(&random), polynomial(&random), polynomial(&random))
       #expect(x.adding(y) == y.adding(x))
@@ -93,6 +84,25 @@ import Testing
     #expect(n.multiplied(by: large)?.multiplied(by: 2) == nil)
     #expect(n.multiplied(by: large)?.adding(n) == nil)
     #expect(n.multiplied(by: large)?.substituting(["n": 3]) == nil)
+  }
+
+  /// Expressions that a hostile file could double with every node end in nil and not in memory.
+  @Test func growthEnds() {
+    let (n, m) = (Dim(symbol: "n"), Dim(symbol: "m"))
+    var square: Dim? = n
+    var sum = n.adding(1)
+    var quotient: Dim? = n
+    var greatest: Dim? = n.subtracting(m)
+    for _ in 0..<128 {
+      square = square.flatMap { $0.multiplied(by: $0) }
+      sum = sum.flatMap { $0.multiplied(by: $0)?.adding(m) }
+      quotient = quotient.flatMap { $0.adding(1)?.floorDivided(by: m) }
+      greatest = greatest.flatMap { a in m.subtracting(a).flatMap { a.maximum($0) } }
+    }
+    #expect(square == nil)
+    #expect(sum == nil)
+    #expect(quotient == nil)
+    #expect(greatest == nil)
   }
 
   @Test func broadcastingFollowsTheStandard() {

@@ -6,7 +6,8 @@ usage: onnx_roundtrip.py PAIRS
 PAIRS is a text file with one pair of paths a line, separated by a tab: the original and what was written from it.
 Each written file must pass onnx.checker with full_check, and must compute bit for bit what the original computes in
 ONNX Runtime (graph optimizations off, so that the files' own operators run). Inputs are drawn from a fixed seed;
-symbolic dimensions become 2. Prints one line for each pair that fails; exit status 1 if there is one.
+symbolic dimensions become 2. Prints one line for each pair that fails; exit status 1 if there is one,
+or if one pair in twenty cannot be compared.
 """
 import sys
 
@@ -18,6 +19,9 @@ DTYPES = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int64)": np.int64,
     "tensor(int32)": np.int32, "tensor(bool)": np.bool_, "tensor(uint8)": np.uint8,
 }
+
+
+SKIPPED = "the original does not run, so there is nothing to compare with"
 
 
 def session(path):
@@ -48,7 +52,7 @@ def check(original, written):
     try:
         first = session(original)
     except Exception:
-        return "the original does not run"
+        return SKIPPED
     second = session(written)
     if [i.name for i in first.get_inputs()] != [i.name for i in second.get_inputs()]:
         return "inputs differ"
@@ -60,16 +64,19 @@ def check(original, written):
 
 
 def main():
-    failed = count = 0
+    failed = count = skipped = 0
     for line in open(sys.argv[1]):
         original, written = line.rstrip("\n").split("\t")
         problem = check(original, written)
         count += 1
-        if problem:
+        if problem == SKIPPED:
+            skipped += 1
+        elif problem:
             failed += 1
             print(f"{written}: {problem}")
-    print(f"{count} pairs, {failed} failed")
-    return 1 if failed or not count else 0
+    print(f"{count} pairs, {failed} failed, {skipped} not compared")
+    # A few files may use what this ONNX Runtime lacks; if many do, the comparison says nothing.
+    return 1 if failed or skipped * 20 >= count else 0
 
 
 if __name__ == "__main__":

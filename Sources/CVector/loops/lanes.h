@@ -13,18 +13,33 @@ INLINE lanes load(const float *p) {
   return x;
 }
 INLINE void store(float *p, lanes x) { memcpy(p, &x, sizeof x); }
+// The end of a row, in pieces of fixed size: a loop over single elements costs more than the whole rest of a short row.
 INLINE lanes load_some(const float *p, size_t n, float rest) {
   float t[LANES];
-  for (size_t i = 0; i < LANES; i++) t[i] = i < n ? p[i] : rest;
+  size_t i = 0;
+  store(t, splat(rest));
+  if (n & 8) memcpy(t, p, 32), i = 8;
+  if (n & 4) memcpy(t + i, p + i, 16), i += 4;
+  if (n & 2) memcpy(t + i, p + i, 8), i += 2;
+  if (n & 1) t[i] = p[i];
   return load(t);
 }
 INLINE void store_some(float *p, lanes x, size_t n) {
   float t[LANES];
+  size_t i = 0;
   store(t, x);
-  for (size_t i = 0; i < n; i++) p[i] = t[i];
+  if (n & 8) memcpy(p, t, 32), i = 8;
+  if (n & 4) memcpy(p + i, t + i, 16), i += 4;
+  if (n & 2) memcpy(p + i, t + i, 8), i += 2;
+  if (n & 1) p[i] = t[i];
 }
 /// Bitwise choice: `mask` is all ones or all zeros per lane.
 INLINE lanes choose(lanes_int mask, lanes a, lanes b) { return (lanes)(((lanes_int)a & mask) | ((lanes_int)b & ~mask)); }
+/// All ones in the first `n` lanes.
+INLINE lanes_int first_lanes(size_t n) {
+  const lanes_int index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return index < (int32_t)n;
+}
 /// Clamps and keeps NaN, since a comparison with NaN is false.
 INLINE lanes clamp(lanes x, float low, float high) {
   x = choose(x < splat(low), splat(low), x);
@@ -72,6 +87,25 @@ INLINE lanes lanes_exp(lanes x) {
   // In two factors, so that both ends of the range come out right: infinity above, denormals below.
   lanes half = (n * 0.5f + shift) - shift;
   return p * power_of_two(half) * power_of_two(n - half);
+}
+
+/// e^x for x that is not positive; zero where the result would be a denormal.
+INLINE lanes lanes_exp_negative(lanes x) {
+  const float shift = 12582912.f;
+  lanes c = choose(x < -87.f, splat(-87.f), x);
+  lanes t = c * 1.44269504f + shift;
+  lanes n = t - shift;
+  lanes r = c - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  lanes p = splat(0.001390152973f);
+  p = p * r + 0.00836373984f;
+  p = p * r + 0.04166686098f;
+  p = p * r + 0.166665736944f;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.f;
+  // The low bits of the shifted number are n itself.
+  p = p * (lanes)(((lanes_int)t + (127 - 0x4b400000)) << 23);
+  return choose(x < -87.f, splat(0.f), p);
 }
 
 /// erf(x), relative error below 5e-7.

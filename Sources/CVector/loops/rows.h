@@ -58,17 +58,8 @@ static void UNIT(reduce_into)(VCReduce kind, const float *x, float *accumulator,
   }
 }
 
-INLINE lanes scaled(const float *x, const float *bias, float scale, size_t i, size_t n) {
-  lanes v = n - i >= LANES ? load(x + i) : load_some(x + i, n - i, 0.f);
-  v = v * scale;
-  if (bias) v = v + (n - i >= LANES ? load(bias + i) : load_some(bias + i, n - i, 0.f));
-  if (n - i < LANES) {
-    float t[LANES];
-    store(t, v);
-    for (size_t k = n - i; k < LANES; k++) t[k] = -INFINITY;
-    v = load(t);
-  }
-  return v;
+INLINE lanes whole_or_some(const float *p, size_t i, size_t n, float rest) {
+  return n - i >= LANES ? load(p + i) : load_some(p + i, n - i, rest);
 }
 
 INLINE void put(float *y, lanes v, size_t i, size_t n) {
@@ -76,60 +67,87 @@ INLINE void put(float *y, lanes v, size_t i, size_t n) {
   else store_some(y + i, v, n - i);
 }
 
-static void UNIT(softmax)(const float *x, const float *bias, float scale, float *y, size_t n) {
-  lanes top = splat(-INFINITY);
-  for (size_t i = 0; i < n; i += LANES) top = larger(top, scaled(x, bias, scale, i, n));
-  float highest = lanes_larger(top);
-  lanes sum = splat(0.f);
-  for (size_t i = 0; i < n; i += LANES) {
-    lanes e = lanes_exp(scaled(x, bias, scale, i, n) - highest);
-    if (n - i < LANES) {
-      // -inf minus an infinite maximum is NaN; the padding must not bring that into the sum.
-      float t[LANES];
-      store(t, e);
-      for (size_t k = n - i; k < LANES; k++) t[k] = 0.f;
-      e = load(t);
-    }
-    sum = sum + e;
-    put(y, e, i, n);
-  }
-  float inverse = 1.f / lanes_sum(sum);
+/// A comparison that NaN loses: it comes back through the sum.
+INLINE lanes top(lanes a, lanes b) { return choose(b > a, b, a); }
+
+INLINE void softmax_row(const float *x, const float *bias, float scale, float *y, size_t n) {
+  lanes a = splat(-INFINITY), b = a, c = a, d = a;
   size_t i = 0;
-  for (; i + LANES <= n; i += LANES) store(y + i, load(y + i) * inverse);
-  for (; i < n; i++) y[i] *= inverse;
+#define ARGUMENT(at) (bias ? load(x + (at)) * scale + load(bias + (at)) : load(x + (at)) * scale)
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    a = top(a, ARGUMENT(i));
+    b = top(b, ARGUMENT(i + LANES));
+    c = top(c, ARGUMENT(i + 2 * LANES));
+    d = top(d, ARGUMENT(i + 3 * LANES));
+  }
+  for (; i + LANES <= n; i += LANES) a = top(a, ARGUMENT(i));
+  // The end of the row stays in a register, for the target may be the same memory.
+  size_t rest = n - i, start = i;
+  lanes end = splat(-INFINITY);
+  if (rest) {
+    end = load_some(x + i, rest, 0.f) * scale;
+    if (bias) end = end + load_some(bias + i, rest, 0.f);
+    end = choose(first_lanes(rest), end, splat(-INFINITY));
+    b = top(b, end);
+  }
+  float highest = lanes_larger(top(top(a, b), top(c, d)));
+  a = b = splat(0.f);
+  for (i = 0; i + 2 * LANES <= start; i += 2 * LANES) {
+    lanes e = lanes_exp_negative(ARGUMENT(i) - highest), f = lanes_exp_negative(ARGUMENT(i + LANES) - highest);
+    a = a + e;
+    b = b + f;
+    store(y + i, e);
+    store(y + i + LANES, f);
+  }
+  for (; i < start; i += LANES) {
+    lanes e = lanes_exp_negative(ARGUMENT(i) - highest);
+    a = a + e;
+    store(y + i, e);
+  }
+#undef ARGUMENT
+  if (rest) {
+    // -inf minus an infinite maximum is NaN; the lanes behind the row must not bring that into the sum.
+    end = choose(first_lanes(rest), lanes_exp_negative(end - highest), splat(0.f));
+    b = b + end;
+  }
+  float inverse = 1.f / lanes_sum(a + b);
+  for (i = 0; i < start; i += LANES) store(y + i, load(y + i) * inverse);
+  if (rest) store_some(y + start, end * inverse, rest);
+}
+
+static void UNIT(softmax)(const float *x, const float *bias, float scale, float *y, size_t n) {
+  if (bias) softmax_row(x, bias, scale, y, n);
+  else softmax_row(x, 0, scale, y, n);
 }
 
 static void UNIT(log_softmax)(const float *x, float *y, size_t n) {
   float highest = reduce_row(VCReduceMaximum, x, n);
   lanes sum = splat(0.f);
   for (size_t i = 0; i < n; i += LANES) {
-    if (n - i >= LANES) sum = sum + lanes_exp(load(x + i) - highest);
-    else {
-      float t[LANES];
-      store(t, lanes_exp(load_some(x + i, n - i, 0.f) - highest));
-      for (size_t k = n - i; k < LANES; k++) t[k] = 0.f;
-      sum = sum + load(t);
-    }
+    lanes e = lanes_exp(whole_or_some(x, i, n, 0.f) - highest);
+    sum = sum + (n - i >= LANES ? e : choose(first_lanes(n - i), e, splat(0.f)));
   }
   float offset = logf(lanes_sum(sum));
-  for (size_t i = 0; i < n; i += LANES)
-    put(y, (n - i >= LANES ? load(x + i) : load_some(x + i, n - i, 0.f)) - highest - offset, i, n);
+  for (size_t i = 0; i < n; i += LANES) put(y, whole_or_some(x, i, n, 0.f) - highest - offset, i, n);
 }
 
 static void UNIT(normalize)(const float *x, const float *gain, const float *bias, float *y, size_t n, float epsilon, int centered, float *mean,
-                                float *inverse) {
+                            float *inverse) {
   float center = centered ? reduce_row(VCReduceSum, x, n) / (float)n : 0.f;
-  lanes squares = splat(0.f);
-  for (size_t i = 0; i < n; i += LANES) {
-    lanes d = (n - i >= LANES ? load(x + i) : load_some(x + i, n - i, center)) - center;
-    squares = squares + d * d;
+  lanes a = splat(0.f), b = a;
+  for (size_t i = 0; i < n; i += 2 * LANES) {
+    lanes d = whole_or_some(x, i, n, center) - center;
+    a = a + d * d;
+    if (i + LANES < n) {
+      d = whole_or_some(x, i + LANES, n, center) - center;
+      b = b + d * d;
+    }
   }
-  float scale = 1.f / sqrtf(lanes_sum(squares) / (float)n + epsilon);
+  float scale = 1.f / sqrtf(lanes_sum(a + b) / (float)n + epsilon);
   for (size_t i = 0; i < n; i += LANES) {
-    int whole = n - i >= LANES;
-    lanes v = ((whole ? load(x + i) : load_some(x + i, n - i, 0.f)) - center) * scale;
-    if (gain) v = v * (whole ? load(gain + i) : load_some(gain + i, n - i, 0.f));
-    if (bias) v = v + (whole ? load(bias + i) : load_some(bias + i, n - i, 0.f));
+    lanes v = (whole_or_some(x, i, n, 0.f) - center) * scale;
+    if (gain) v = v * whole_or_some(gain, i, n, 0.f);
+    if (bias) v = v + whole_or_some(bias, i, n, 0.f);
     put(y, v, i, n);
   }
   if (mean) *mean = center;

@@ -123,7 +123,9 @@ extension AttentionOp: Operator {
           headDim: try heads(query[2], form.queryHeads), valueDim: try heads(value[2], form.keyHeads))
         try checkAgree(try heads(key[2], form.keyHeads), sizes.headDim, "head sizes of query and key")
       }
-      if let many = sizes.queryHeads.value, let few = sizes.keyHeads.value, few == 0 || many % few != 0 { throw mismatch("\(many) query heads share \(few) key heads") }
+      if let many = sizes.queryHeads.value, let few = sizes.keyHeads.value, few == 0 || many % few != 0 {
+        throw mismatch("\(many) query heads share \(few) key heads")
+      }
       try checkAgree(key[query.rank - 2], value[query.rank - 2], "numbers of keys and values")
       return sizes
     case .packedProjection(let count, _, let hidden, _):
@@ -138,7 +140,8 @@ extension AttentionOp: Operator {
     case .multiHead(let count, _, _):
       func sizes(_ new: Dim, _ headDim: Dim, _ valueDim: Dim) -> AttentionSizes {
         AttentionSizes(
-          batch: query[0], queryHeads: Dim(count), keyHeads: Dim(count), queryTokens: query[1], newTokens: new, pastTokens: 0, headDim: headDim, valueDim: valueDim)
+          batch: query[0], queryHeads: Dim(count), keyHeads: Dim(count), queryTokens: query[1], newTokens: new, pastTokens: 0, headDim: headDim,
+          valueDim: valueDim)
       }
       if query.rank == 5 {
         try checkAgree(query[2], Dim(count), "heads of the packed query")

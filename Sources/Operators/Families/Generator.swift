@@ -58,7 +58,9 @@ extension GeneratorOp: Operator {
         numbers.append(number)
       }
       let count = ((numbers[1] - numbers[0]) / numbers[2]).rounded(.up)
-      guard numbers[2] != 0, let whole = Int(exactly: max(count, 0)) else { throw Failure(.sizeOverflow, "Range from \(numbers[0]) to \(numbers[1]) by \(numbers[2])") }
+      guard numbers[2] != 0, let whole = Int(exactly: max(count, 0)) else {
+        throw Failure(.sizeOverflow, "Range from \(numbers[0]) to \(numbers[1]) by \(numbers[2])")
+      }
       return Dim(whole)
     }
     var bounds: [Dim] = []

@@ -45,7 +45,9 @@ extension IndexingOp: Operator {
   }
 
   private func checkIndices(_ fact: Fact) throws(Failure) {
-    guard fact.type.element == .int64 || fact.type.element == .int32 else { throw Failure(.typeMismatch, "\(mnemonic) has indices of \(fact.type.element.name)") }
+    guard fact.type.element == .int64 || fact.type.element == .int32 else {
+      throw Failure(.typeMismatch, "\(mnemonic) has indices of \(fact.type.element.name)")
+    }
   }
 
   private func gatheredShape(_ data: Shape?, _ indices: Shape?) throws(Failure) -> Shape? {
@@ -80,7 +82,9 @@ extension IndexingOp: Operator {
       return
     }
     guard indices.rank >= 1, let depth = indices[indices.rank - 1].value else { return }
-    guard depth >= 0, depth <= data.rank, updates.rank == indices.rank - 1 + data.rank - depth else { throw mismatch("updates \(updates) at \(indices) of \(data)") }
+    guard depth >= 0, depth <= data.rank, updates.rank == indices.rank - 1 + data.rank - depth else {
+      throw mismatch("updates \(updates) at \(indices) of \(data)")
+    }
     for (given, wanted) in zip(updates.dims, Array(indices.dims.dropLast()) + Array(data.dims[depth...])) {
       try checkAgree(given, wanted, "updates \(updates) at \(indices) of \(data)")
     }

@@ -73,7 +73,9 @@ extension LayoutOp {
     var strides = rowMajorStrides(x.dims)
     var start = 0
     for (position, axis) in bounds.axes.enumerated() {
-      guard let from = bounds.starts[position].value, let to = bounds.ends[position].value else { throw Failure(.operatorNotRunnable, "Slice: bounds are not known") }
+      guard let from = bounds.starts[position].value, let to = bounds.ends[position].value else {
+        throw Failure(.operatorNotRunnable, "Slice: bounds are not known")
+      }
       let range = SliceBounds.range(from, to, bounds.steps[position], size: x.dims[axis])
       start += range.count > 0 ? range.first * strides[axis] : 0
       strides[axis] = strides[axis] &* bounds.steps[position]

@@ -71,7 +71,9 @@ extension MatrixOp: Operator {
     let shape = Shape([a[transposeA ? 1 : 0], b[transposeB ? 0 : 1]])
     if let c = operands.fact(2)?.type.shape {
       guard c.rank <= 2 else { throw mismatch("a bias of shape \(c)") }
-      for (dim, size) in zip(c.dims.reversed(), shape.dims.reversed()) where dim.value != 1 { try checkAgree(dim, size, "the bias \(c) does not broadcast to \(shape)") }
+      for (dim, size) in zip(c.dims.reversed(), shape.dims.reversed()) where dim.value != 1 {
+        try checkAgree(dim, size, "the bias \(c) does not broadcast to \(shape)")
+      }
     }
     return shape
   }

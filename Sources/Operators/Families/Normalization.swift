@@ -72,7 +72,9 @@ extension NormalizationOp: Operator {
       let shape = type.shape
       if let shape, let skip = operands.fact(1)?.type.shape {
         guard shape.rank > 0, skip.rank <= shape.rank else { throw mismatch("input \(shape) and skip \(skip)") }
-        for (dim, size) in zip(skip.dims.reversed(), shape.dims.reversed()) where dim.value != 1 { try checkAgree(dim, size, "input \(shape) and skip \(skip)") }
+        for (dim, size) in zip(skip.dims.reversed(), shape.dims.reversed()) where dim.value != 1 {
+          try checkAgree(dim, size, "input \(shape) and skip \(skip)")
+        }
         for index in operands.indices.dropFirst(2) {
           guard let own = operands[index]?.type.shape else { continue }
           guard own.rank == 1 else { throw mismatch("operand \(index) has shape \(own)") }
@@ -153,10 +155,14 @@ extension NormalizationOp: Operator {
     }
   }
 
-  private func skipped(_ operands: [Tensor?], _ values: [[Double]?], _ types: [(element: ElementType, dims: [Int])], epsilon: Double) throws(Failure) -> [Tensor] {
+  private func skipped(_ operands: [Tensor?], _ values: [[Double]?], _ types: [(element: ElementType, dims: [Int])], epsilon: Double) throws(Failure)
+    -> [Tensor]
+  {
     let dims = types[0].dims
     let centered = if case .skipLayer = self { true } else { false }
-    guard let x = values[0], let skip = values[1], let skipDims = operands.tensor(1)?.dims, let gamma = values[2] else { throw Failure(.operandCount, mnemonic) }
+    guard let x = values[0], let skip = values[1], let skipDims = operands.tensor(1)?.dims, let gamma = values[2] else {
+      throw Failure(.operandCount, mnemonic)
+    }
     var sum = broadcastMap(x, dims, skip, skipDims, to: dims) { $0 + $1 }
     let channels = [gamma.count]
     let biasIndex = centered ? 4 : 3

@@ -96,7 +96,8 @@ extension PoolingOp: Operator {
     }
     let pooled =
       types[0].element.isFloatingPoint
-      ? try Tensor(types[0].element, dims: types[0].dims, reals: result) : try Tensor(types[0].element, dims: types[0].dims, wholes: result.map { saturated($0) })
+      ? try Tensor(types[0].element, dims: types[0].dims, reals: result)
+      : try Tensor(types[0].element, dims: types[0].dims, wholes: result.map { saturated($0) })
     return resultCount > 1 ? [pooled, try Tensor(.int64, dims: types[1].dims, wholes: places)] : [pooled]
   }
 
