@@ -107,7 +107,8 @@ public enum ScoreBias: Sendable {
   case none
   /// A constant the same for every input: relative positions, say. (broadcastable to heads, queries, keys)
   case constant(ValueID)
-  /// A constant of zeros and very negative numbers.
+  /// A constant of zeros and very negative numbers, or the Boolean one it is made of; the attention map (or the result of
+  /// the fused operator) where only an attribute asks for it.
   case mask(ValueID)
   /// Computed from the input.
   case computed(ValueID)
@@ -170,6 +171,8 @@ public struct AttentionBlock: Sendable {
   public var core: AttentionCore
   /// Heads merged, before the output projection, where that value exists in the graph as read.
   public var merged: ValueID?
+  /// Axes of `merged`, where that has three.
+  public var mergedLayout: TokenLayout?
   /// The branch's result, after the output projection and its bias, before layer scale and residual. In `outputLayout`.
   public var output: ValueID
   public var outputLayout: TokenLayout
@@ -192,7 +195,7 @@ public struct AttentionBlock: Sendable {
   public init(
     name: String, family: AttentionFamily, mechanism: String = "softmax", heads: Int, headDim: Int, valueDim: Int, queryTokens: Dim, keyTokens: Dim,
     scale: Double, bias: ScoreBias, qkNorm: String = "none", rotary: Bool = false, causal: Bool = false, input: ValueID, inputLayout: TokenLayout, keyInput: ValueID,
-    query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?, output: ValueID,
+    query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?, mergedLayout: TokenLayout? = nil, output: ValueID,
     outputLayout: TokenLayout, outputHasBias: Bool = true, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil, residualSum: ValueID? = nil,
     nodes: [NodeID], parameters: Int, cost: Cost
   ) {
@@ -218,6 +221,7 @@ public struct AttentionBlock: Sendable {
     self.outputProjection = outputProjection
     self.core = core
     self.merged = merged
+    self.mergedLayout = mergedLayout
     self.output = output
     self.outputLayout = outputLayout
     self.outputHasBias = outputHasBias
@@ -271,5 +275,5 @@ public struct TokenGeometry: Hashable, Sendable {
     self.gridWidth = gridWidth
     self.suffixTokens = suffixTokens
   }
-  public var tokens: Int { prefixTokens + gridHeight * gridWidth + suffixTokens }
+  public var tokens: Int { prefixTokens &+ gridHeight &* gridWidth &+ suffixTokens }
 }

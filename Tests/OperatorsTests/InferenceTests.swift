@@ -149,6 +149,23 @@ private let n = Dim(symbol: "n")
     #expect(typed.shape(of: large) == Shape([1 << 16, 2]))
   }
 
+  /// A contraction of 2^32 products from two vectors of 2^16 elements, and a chain of large results.
+  @Test func foldingHasABudget() throws {
+    var builder = GraphBuilder(name: "bomb")
+    let vector = builder.constant("v", try Tensor(float32: [Float](repeating: 1, count: 1 << 16), dims: [1 << 16]))
+    let scalar = builder.node(.matrix(.einsum(equation: "i,j->")), [vector, vector], result: "scalar")
+    var last = vector
+    for index in 0..<2000 { last = builder.node(.unary(.exp), [last], result: "e\(index)") }
+    builder.outputs([scalar, last])
+    let clock = ContinuousClock()
+    let graph = try builder.finish()
+    var typed: TypedGraph?
+    #expect(try clock.measure { typed = try infer(graph) } < .seconds(30))
+    #expect(typed?.constant(scalar) == nil)
+    #expect(typed?.constant(last) == nil)
+    #expect(typed?.shape(of: last) == Shape([1 << 16]))
+  }
+
   /// A weight of a file that was cut after it was mapped: touching it would end the process.
   @Test func weightsAreNeverRead() throws {
     let path = NSTemporaryDirectory() + "vitconv-inference-\(UUID().uuidString)"
