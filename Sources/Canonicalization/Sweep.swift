@@ -148,9 +148,9 @@ struct Sweep {
     return constant(tensor, for: site)
   }
 
-  /// A constant of the element type of `value` with the given dimensions.
+  /// A small constant of the element type of `value` with the given dimensions.
   mutating func number(_ number: Double, like value: ValueID, dims: [Int] = [], for site: Site) -> ValueID? {
-    guard let element = element(value), let count = dims.checkedProduct, let tensor = try? Tensor.filled(element, dims: dims, count: count, with: number) else { return nil }
+    guard let element = element(value), let count = dims.checkedProduct, count <= Inference.foldingLimit, let tensor = try? Tensor.filled(element, dims: dims, count: count, with: number) else { return nil }
     return constant(tensor, for: site)
   }
 

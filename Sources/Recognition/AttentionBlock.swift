@@ -275,5 +275,5 @@ public struct TokenGeometry: Hashable, Sendable {
     self.gridWidth = gridWidth
     self.suffixTokens = suffixTokens
   }
-  public var tokens: Int { prefixTokens + gridHeight * gridWidth + suffixTokens }
+  public var tokens: Int { prefixTokens &+ gridHeight &* gridWidth &+ suffixTokens }
 }

@@ -7,8 +7,10 @@ internal import Tensors
 extension GraphView {
   /// What a node rotates: `x * cos + turn(x) * sin`, or such of some tokens joined to the others as they are.
   ///
+  /// - Parameter joins: whether parts may be joined; a part itself is not joined again.
+  ///
   /// cos and sin are constants; turn exchanges the channels of a pair and negates one.
-  func rotated(_ id: NodeID) -> (source: ValueID, nodes: [NodeID])? {
+  func rotated(_ id: NodeID, joins: Bool = true) -> (source: ValueID, nodes: [NodeID])? {
     let node = graph[id]
     switch node.op {
     case .binary(.add):
@@ -18,7 +20,7 @@ extension GraphView {
         return (straight.value, [id, straight.node, turned.node] + passed)
       }
       return nil
-    case .layout(.concat(let axis)):
+    case .layout(.concat(let axis)) where joins:
       guard let output = node.output(0), let whole = shape(output) else { return nil }
       return joined(node, at: id, axis: axis < 0 ? axis + whole.rank : axis, shape: whole)
     default:
@@ -60,7 +62,7 @@ extension GraphView {
     var found = false
     for input in node.inputs {
       guard var part = input else { return nil }
-      if let made = producer(part), let (inner, passed) = rotated(made.id) {
+      if let made = producer(part), let (inner, passed) = rotated(made.id, joins: false) {
         part = inner
         nodes += passed
         found = true
@@ -71,7 +73,7 @@ extension GraphView {
       else { return nil }
       source = x
       nodes.append(slice)
-      position += size
+      position &+= size
     }
     guard let source, found, Dim(position) == whole[axis] else { return nil }
     return (source, nodes)

@@ -246,9 +246,9 @@ private struct Attention {
   private func figures(_ q: Projection, _ k: Projection, _ v: Projection, _ output: Projection?, tokens: Dim, keys: Dim) -> (Int, Cost) {
     func count(_ projection: Projection?) -> Int {
       guard let projection else { return 0 }
-      return projection.weight.rows * projection.weight.columns + (projection.bias?.columns ?? 0)
+      return (projection.weight.rows &* projection.weight.columns) &+ (projection.bias?.columns ?? 0)
     }
-    let parameters = [q, k, v, output].reduce(0) { $0 + count($1) }
+    let parameters = [q, k, v, output].reduce(0) { $0 &+ count($1) }
     guard let n = tokens.value, let m = keys.value else { return (parameters, Cost()) }
     func product(_ factors: Int...) -> Int { factors.checkedProduct ?? 0 }
     let weights = [q, v].map { product(n, $0.weight.rows, $0.weight.columns) }.reduce(0, &+) &+ product(m, k.weight.rows, k.weight.columns)
