@@ -276,6 +276,24 @@ private let n = Dim(symbol: "n")
     #expect(typed.shape(of: y)?.description == "[2*n+2, 5]")
   }
 
+  /// What pads an axis to a multiple of the window: `(3 - n % 3) % 3`.
+  @Test func windowsOfSymbolicAxes() throws {
+    var builder = GraphBuilder(name: "windows")
+    let x = builder.input("x", TensorType(.float32, Shape([n, 4])))
+    let three = builder.constant("three", try Tensor(int64: [3], dims: [1]))
+    let size = builder.node(.generator(.shape(start: 0, end: 1)), [x], result: "size")
+    let rest = builder.node(.binary(.modulo(truncated: false)), [size, three], result: "rest")
+    let missing = builder.node(.binary(.subtract), [three, rest], result: "missing")
+    let pad = builder.node(.binary(.modulo(truncated: false)), [missing, three], result: "pad")
+    let zeros = builder.constant("zeros", try Tensor(int64: [0, 0], dims: [2]))
+    let zero = builder.constant("zero", try Tensor(int64: [0], dims: [1]))
+    let pads = builder.node(.layout(.concat(axis: 0)), [zeros, pad, zero], result: "pads")
+    let y = builder.node(.layout(.pad(.constant)), [x, pads], result: "y")
+    builder.outputs([y])
+    let shape = try #require(try infer(try builder.finish()).shape(of: y))
+    for size in 1...9 { #expect(shape.substituting(["n": size])?.concrete == [(size + 2) / 3 * 3, 4]) }
+  }
+
   @Test func slicesOfSymbolicAxes() throws {
     var builder = GraphBuilder(name: "slices")
     let x = builder.input("x", TensorType(.float32, Shape([n.adding(1) ?? 0, 4])))

@@ -83,9 +83,10 @@ extension BinaryOp: Operator {
         guard !isReal, let low = x.lowerBound, low >= 0, let divisor = y.lowerBound, divisor > 0 else { return nil }
         return x.floorDivided(by: y)
       }
-    case .modulo:
+    case .modulo(let truncated):
+      // Of a positive divisor the remainder is what the floor leaves; the truncated one only of what is not negative.
       body = { x, y in
-        guard let low = x.lowerBound, low >= 0, let divisor = y.lowerBound, divisor > 0 else { return nil }
+        guard let divisor = y.lowerBound, divisor > 0, !truncated || (x.lowerBound ?? -1) >= 0 else { return nil }
         return x.floorDivided(by: y).flatMap { $0.multiplied(by: y) }.flatMap { x.subtracting($0) }
       }
     case .power: body = { x, y in y.value == 1 ? x : y.value == 2 ? x.multiplied(by: x) : nil }

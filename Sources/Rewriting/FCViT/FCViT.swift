@@ -176,10 +176,10 @@ public struct FCViT: Rewrite {
     guard case .samples(let least) = Self.calibration, source.calibrationCount >= least else {
       throw Failure(.calibrationData, "\(source.calibrationCount) calibration samples are too few for a fit", advice: "give 32 or more, and as many again to measure on")
     }
-    let samples = fitting.fitSamples(source)
+    let (samples, calibrationCount) = Fitting.fitSamples(source)
     let request = ActivationRequest(site.block.input, batchAxis: site.block.inputLayout.batch)
     func tokens(of graph: Graph) throws(Failure) -> TokenBatch {
-      guard let tensor = try source.activations([request], of: graph, samples: samples).first else { throw Failure(.internalError, "no activations came back") }
+      guard let tensor = try source.activations([request], of: graph, samples: samples, boundary: site.boundary).first else { throw Failure(.internalError, "no activations came back") }
       return try TokenBatch(tensor, layout: site.block.inputLayout)
     }
     let weights = try BlockWeights(site.block, in: site.original)
@@ -192,7 +192,7 @@ public struct FCViT: Rewrite {
       fitting.targets[site.index] = target
     }
     let problem = try FCViTProblem(
-      weights, grid: grid, inputs: inputs, target: target, calibrationCount: source.calibrationCount,
+      weights, grid: grid, inputs: inputs, target: target, calibrationCount: calibrationCount,
       largestKernel: largestKernel)
     let prepared = PreparedFCViT(problem: problem, outputChannels: site.block.outputProjection?.weight.columns ?? 0)
     fitting.keep(prepared, site.index)
