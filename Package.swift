@@ -89,7 +89,7 @@ let package = Package(
     tests("KernelsTests", ["Kernels", "CVector"]),
     tests("FormatImageTests", ["FormatImage"]),
     tests("OperatorsTests", ["Operators", "Inference", "FormatNPZ", "FormatONNX", "TestSupport"]),
-    tests("RecognitionTests", ["Recognition", "Canonicalization", "FormatONNX", "TestSupport"]),
+    tests("RecognitionTests", ["Recognition", "Canonicalization", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("RewritingTests", ["Rewriting", "Canonicalization", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("ValidationTests", ["Validation", "Canonicalization", "FormatONNX", "FormatNPZ", "TestSupport"]),

@@ -12,6 +12,7 @@ struct Sweep {
   private var replacement: [ValueID: ValueID] = [:]
   private var made: [ValueID: (site: Site, fact: Fact?)] = [:]
   private var depth = 0
+  private var madeCount = 0
 
   init(_ typed: TypedGraph) {
     self.typed = typed
@@ -147,9 +148,9 @@ struct Sweep {
     return constant(tensor, for: site)
   }
 
-  /// A constant of the element type of `value` with the given dimensions.
+  /// A small constant of the element type of `value` with the given dimensions.
   mutating func number(_ number: Double, like value: ValueID, dims: [Int] = [], for site: Site) -> ValueID? {
-    guard let element = element(value), let count = dims.checkedProduct, let tensor = try? Tensor.filled(element, dims: dims, count: count, with: number) else { return nil }
+    guard let element = element(value), let count = dims.checkedProduct, count <= Inference.foldingLimit, let tensor = try? Tensor.filled(element, dims: dims, count: count, with: number) else { return nil }
     return constant(tensor, for: site)
   }
 
@@ -166,9 +167,10 @@ struct Sweep {
     return dims.map { $0.value ?? -1 }
   }
 
-  private func stem(_ site: Site) -> String {
-    if let first = site.results.first ?? nil { return typed.graph[first].name }
-    return site.name.isEmpty ? "canonical" : site.name
+  /// A number makes each name its own: looking for a free one would cost time for every one that is taken.
+  private mutating func stem(_ site: Site) -> String {
+    madeCount += 1
+    return "\(site.name.isEmpty ? "canonical" : site.name).\(madeCount)"
   }
 }
 

@@ -6,6 +6,8 @@ internal import Tensors
 /// Makes the bytes of an archive of stored members.
 enum ZipWriter {
   static func archive(of entries: [(name: String, tensor: Tensor)]) throws(Failure) -> [UInt8] {
+    // libzip would rather have no file than one without members; such an archive is its end record alone.
+    if entries.isEmpty { return [0x50, 0x4B, 5, 6] + [UInt8](repeating: 0, count: 18) }
     var members: [(name: String, bytes: [UInt8])] = []
     for entry in entries {
       guard !entry.name.utf8.contains(0) else { throw Failure(.notExpressible, "an array name holds a zero byte") }

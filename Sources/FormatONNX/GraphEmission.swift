@@ -50,7 +50,9 @@ struct GraphEmission {
     var result = SegmentedMessage()
     var done: Set<Int> = []
     func once(_ field: Int, _ body: () throws(Failure) -> Void) throws(Failure) { if done.insert(field).inserted { try body() } }
-    let lists = [GraphField.node, GraphField.name, GraphField.initializer, GraphField.sparseInitializer, GraphField.input, GraphField.output, GraphField.valueInfo]
+    let lists = [
+      GraphField.node, GraphField.name, GraphField.initializer, GraphField.sparseInitializer, GraphField.input, GraphField.output, GraphField.valueInfo,
+    ]
     for range in record?.graph ?? [] {
       if lists.contains(range.field) {
         if done.insert(range.field).inserted { try append(range.field, to: &result, spilled: spilled) }

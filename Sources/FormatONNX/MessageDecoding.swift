@@ -24,7 +24,8 @@ extension ModelMessage {
     metadata = unsafe list(raw.metadata_props, raw.n_metadata_props) { unsafe (text($0.key), text($0.value)) }
     functions = unsafe list(raw.functions, raw.n_functions) {
       unsafe FunctionMessage(
-        name: FunctionName(domain: text($0.domain), name: text($0.name), overload: text($0.overload)), nodes: list($0.node, $0.n_node) { unsafe NodeMessage($0) })
+        name: FunctionName(domain: text($0.domain), name: text($0.name), overload: text($0.overload)),
+        nodes: list($0.node, $0.n_node) { unsafe NodeMessage($0) })
     }
   }
 }

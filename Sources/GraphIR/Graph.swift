@@ -67,7 +67,9 @@ public struct Node: Sendable {
   /// Where the format keeps this node's record; nil for nodes made here.
   public var record: Int?
 
-  public init(_ op: Op, _ inputs: [ValueID?], outputs: [ValueID?] = [], captures: [ValueID] = [], name: String = "", origins: OriginSet = [], record: Int? = nil) {
+  public init(
+    _ op: Op, _ inputs: [ValueID?], outputs: [ValueID?] = [], captures: [ValueID] = [], name: String = "", origins: OriginSet = [], record: Int? = nil
+  ) {
     self.op = op
     self.inputs = inputs
     self.outputs = outputs

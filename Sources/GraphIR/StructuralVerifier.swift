@@ -26,7 +26,9 @@ public enum StructuralVerifier {
       if case .constant = graph.values[id].definition { available[id] = true }
     }
     for (index, id) in graph.inputs.enumerated() {
-      guard graph.values.contains(id), case .input(index) = graph.values[id].definition else { throw Failure(.brokenInvariant, "input \(index) is not defined as one") }
+      guard graph.values.contains(id), case .input(index) = graph.values[id].definition else {
+        throw Failure(.brokenInvariant, "input \(index) is not defined as one")
+      }
       try claim(id)
     }
     var claimedConstants = Set<ValueID>()
@@ -52,7 +54,9 @@ public enum StructuralVerifier {
       }
     }
     for id in graph.outputs {
-      guard graph.values.contains(id), available[id] else { throw Failure(.undefinedValue, "an output is never made", at: .element(graph.values.contains(id) ? graph.values[id].name : "")) }
+      guard graph.values.contains(id), available[id] else {
+        throw Failure(.undefinedValue, "an output is never made", at: .element(graph.values.contains(id) ? graph.values[id].name : ""))
+      }
     }
   }
 }

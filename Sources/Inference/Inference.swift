@@ -8,6 +8,9 @@ internal import Tensors
 public enum Inference {
   /// Results up to this many elements are folded, from operands up to as many: weights are never read.
   public static let foldingLimit = 1 << 16
+  /// Arithmetic that folding may take for one node and for a whole graph: a file cannot make reading it slow.
+  static let nodeBudget = 1 << 22
+  static let graphBudget = 1 << 24
 
   /// - Parameters:
   ///   - inputShapes: dimensions of graph inputs by name; they bind the symbols that the inputs declare.
@@ -31,6 +34,7 @@ private struct Walk {
   let graph: Graph
   let bindings: Bindings
   var facts: HandleMap<ValueTag, Fact?>
+  private var budget = Inference.graphBudget
 
   init(graph: Graph, bindings: Bindings) {
     self.graph = graph
@@ -93,7 +97,7 @@ private struct Walk {
 
   /// Runs the reference kernel where every operand is a small known tensor. Operators that only rename the axes of what
   /// they are given pass constants of any size, since they read nothing.
-  private func fold(_ node: Node, _ op: any Operator, _ operands: [Fact?], _ results: inout [Fact]) {
+  private mutating func fold(_ node: Node, _ op: any Operator, _ operands: [Fact?], _ results: inout [Fact]) {
     let views = node.op.isView
     var tensors: [Tensor?] = []
     tensors.reserveCapacity(operands.count)
@@ -109,6 +113,13 @@ private struct Walk {
       for result in results {
         guard let count = result.type.shape?.concrete?.checkedProduct, count <= Inference.foldingLimit else { return }
       }
+    }
+    if !views {
+      let cost = op.cost(operands: tensors.map { $0?.type }, results: results.map(\.type))
+      let moved = tensors.reduce(0) { $0 + ($1?.count ?? 0) } + results.reduce(0) { $0 + ($1.type.shape?.concrete?.checkedProduct ?? 0) }
+      let (work, overflow) = cost.macs.addingReportingOverflow(cost.elementwise)
+      guard !overflow, work >= 0, work <= Inference.nodeBudget, work + moved <= budget else { return }
+      budget -= work + moved
     }
     // A kernel that is missing, or an index out of range, shows when the node is run.
     guard let folded = try? op.evaluate(tensors, resultCount: results.count), folded.count == results.count else { return }

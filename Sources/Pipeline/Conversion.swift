@@ -112,7 +112,7 @@ private struct RunningConversion {
   private mutating func select(_ rewrite: any Rewrite, among indices: [Int]) throws(Failure) {
     guard let budget = request.budget else { throw Failure(.usage, "--blocks auto needs a budget", advice: "give --budget METRIC=VALUE") }
     guard let source else { throw Failure(.calibrationData, "--blocks auto measures on samples", advice: "give --samples DATA") }
-    let (request, original, id) = (request, model.graph, type(of: rewrite).id)
+    let (request, id) = (request, type(of: rewrite).id)
     var count = 0
     let selection = BlockSelection(
       budget,
@@ -120,7 +120,7 @@ private struct RunningConversion {
         count += 1
         request.common.progress?(ProgressUpdate(stage: "searching \(id)", completed: count, total: count + 1))
       },
-      measure: { (graph) throws(Failure) in try source.heldOutComparison(of: graph, with: original) })
+      measure: { (graph) throws(Failure) in try source.heldOutComparison(of: graph) })
     let outcome = try selection.select(rewrite, at: indices, in: &run)
     request.common.progress?(ProgressUpdate(stage: "searching \(id)", completed: count, total: count))
     for choice in outcome.choices { choices[choice.index] = choice }
@@ -144,7 +144,7 @@ private struct RunningConversion {
   /// The converted model against the original on the samples held out; nil without samples.
   func comparison() throws(Failure) -> Comparison? {
     guard let source else { return nil }
-    return try source.heldOutComparison(of: graph, with: model.graph)
+    return try source.heldOutComparison(of: graph)
   }
 
   func report(_ comparison: Comparison?) throws(Failure) -> ConversionReport {

@@ -32,6 +32,14 @@ public struct ModelAnalysis: Sendable {
     self.file = file
     self.typed = typed
     self.findings = findings
-    recognized = AttentionRecognition.recognize(try Canonicalizer.canonicalize(typed), original: typed.graph)
+    let canonical: TypedGraph
+    do throws(Failure) {
+      canonical = try Canonicalizer.canonicalize(typed)
+    } catch {
+      // The snapshot serves recognition alone: without it less is found, but the model stays readable.
+      canonical = typed
+      self.findings.append(Diagnostic(error.code, "no canonical form, so attention may be missed: \(error.message)", at: error.at, level: .note))
+    }
+    recognized = AttentionRecognition.recognize(canonical, original: typed.graph)
   }
 }

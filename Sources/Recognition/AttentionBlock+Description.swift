@@ -8,6 +8,7 @@ extension AttentionBlock: CustomStringConvertible {
     if keyTokens != queryTokens { text += " key_tokens=\(keyTokens)" }
     text += " scale=\(Float(scale)) bias=\(bias.word)"
     if qkNorm != "none" { text += " qk_norm=\(qkNorm)" }
+    if rotary { text += " rotary" }
     if mechanism != "softmax" { text += " mechanism=\(mechanism)" }
     return text + " parameters=\(parameters) macs=\(cost.macs)"
   }

@@ -107,7 +107,8 @@ public enum ScoreBias: Sendable {
   case none
   /// A constant the same for every input: relative positions, say. (broadcastable to heads, queries, keys)
   case constant(ValueID)
-  /// A constant of zeros and very negative numbers.
+  /// A constant of zeros and very negative numbers, or the Boolean one it is made of; the attention map (or the result of
+  /// the fused operator) where only an attribute asks for it.
   case mask(ValueID)
   /// Computed from the input.
   case computed(ValueID)
@@ -156,6 +157,8 @@ public struct AttentionBlock: Sendable {
   public var bias: ScoreBias
   /// `none`, `l2`, `layer` or `rms`.
   public var qkNorm: String
+  /// Whether queries and keys are rotated by position before their product.
+  public var rotary: Bool
   public var causal: Bool
 
   /// The tokens that the projections read: X~ (after the norm).
@@ -168,6 +171,8 @@ public struct AttentionBlock: Sendable {
   public var core: AttentionCore
   /// Heads merged, before the output projection, where that value exists in the graph as read.
   public var merged: ValueID?
+  /// Axes of `merged`, where that has three.
+  public var mergedLayout: TokenLayout?
   /// The branch's result, after the output projection and its bias, before layer scale and residual. In `outputLayout`.
   public var output: ValueID
   public var outputLayout: TokenLayout
@@ -189,8 +194,8 @@ public struct AttentionBlock: Sendable {
 
   public init(
     name: String, family: AttentionFamily, mechanism: String = "softmax", heads: Int, headDim: Int, valueDim: Int, queryTokens: Dim, keyTokens: Dim,
-    scale: Double, bias: ScoreBias, qkNorm: String = "none", causal: Bool = false, input: ValueID, inputLayout: TokenLayout, keyInput: ValueID,
-    query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?, output: ValueID,
+    scale: Double, bias: ScoreBias, qkNorm: String = "none", rotary: Bool = false, causal: Bool = false, input: ValueID, inputLayout: TokenLayout, keyInput: ValueID,
+    query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?, mergedLayout: TokenLayout? = nil, output: ValueID,
     outputLayout: TokenLayout, outputHasBias: Bool = true, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil, residualSum: ValueID? = nil,
     nodes: [NodeID], parameters: Int, cost: Cost
   ) {
@@ -205,6 +210,7 @@ public struct AttentionBlock: Sendable {
     self.scale = scale
     self.bias = bias
     self.qkNorm = qkNorm
+    self.rotary = rotary
     self.causal = causal
     self.input = input
     self.inputLayout = inputLayout
@@ -215,6 +221,7 @@ public struct AttentionBlock: Sendable {
     self.outputProjection = outputProjection
     self.core = core
     self.merged = merged
+    self.mergedLayout = mergedLayout
     self.output = output
     self.outputLayout = outputLayout
     self.outputHasBias = outputHasBias
@@ -268,5 +275,5 @@ public struct TokenGeometry: Hashable, Sendable {
     self.gridWidth = gridWidth
     self.suffixTokens = suffixTokens
   }
-  public var tokens: Int { prefixTokens + gridHeight * gridWidth + suffixTokens }
+  public var tokens: Int { prefixTokens &+ gridHeight &* gridWidth &+ suffixTokens }
 }

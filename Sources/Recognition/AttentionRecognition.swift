@@ -6,7 +6,7 @@ public enum AttentionRecognition {
   /// A recognizer is asked at every node; the first that has an answer wins. A new one goes into the list below.
   typealias Recognizer = @Sendable (NodeID, GraphView) -> Finding?
 
-  static let recognizers: [Recognizer] = [MultiHeadAttention.recognize]
+  static let recognizers: [Recognizer] = [MultiHeadAttention.recognize, FusedAttention.recognize]
 
   /// - Parameters:
   ///   - canonical: what `Canonicalizer` made of the original.

@@ -5,7 +5,7 @@ internal import Tensors
 
 /// What follows the product of probabilities and values: heads merged, projected, and joined to the residual stream.
 struct OutputBranch {
-  var merged: ValueID?
+  var merged: (value: ValueID, layout: TokenLayout)?
   var projection: Projection?
   var output: ValueID
   var layout: TokenLayout
@@ -53,7 +53,9 @@ struct OutputBranch {
       throw Refusal(linear?.id ?? product, "heads are merged with their elements outermost")
     }
     let mergedChoices = candidates.filter { $0.axes.axes.last == heads }
-    merged = mergedChoices.lazy.compactMap { choice in OutputBranch.tokens(choice.axes, channel: { $0 == heads }).flatMap { _ in view.original(of: choice.value) } }.first
+    merged = mergedChoices.lazy.compactMap { choice in
+      OutputBranch.tokens(choice.axes, channel: { $0 == heads }).flatMap { layout in view.original(of: choice.value).map { ($0, layout) } }
+    }.first
 
     guard let linear, let result = view.graph[linear.id].output(0), let weightShape = view.shape(linear.weight) else {
       // No output projection: the merged heads are the branch's result.

@@ -1,6 +1,4 @@
 internal import GraphIR
-internal import Inference
-internal import Operators
 internal import Tensors
 
 /// Tells what is added to the scores by looking at it.
@@ -8,23 +6,22 @@ enum ScoreBiasReading {
   /// Larger constants are not read; they count as what they most likely are, a table.
   static let elementLimit = 1 << 20
 
-  static func read(_ biases: [(value: ValueID, isMask: Bool)], _ view: GraphView) -> (bias: ScoreBias, causal: Bool) {
+  /// - Parameter map: a value of the original graph that stands for biases which are none of its values, such as the
+  ///   mask that an attribute of a fused operator asks for.
+  static func read(_ biases: [(value: ValueID, isMask: Bool)], _ view: GraphView, map: ValueID) -> (bias: ScoreBias, causal: Bool) {
     var found: [ScoreBias] = []
     var causal = false
     for (value, isMask) in biases {
-      guard let id = view.original(of: value) else {
-        found.append(.computed(value))
-        continue
-      }
+      let id = original(of: value, view) ?? map
       if view.isActivation(value) {
         found.append(.computed(id))
         continue
       }
-      guard let tensor = view.typed.constant(value), tensor.count <= elementLimit, let elements = tensor.doubles() else {
-        // Too large to have been folded: what fills it tells whether it is all zeros.
-        if isMask { found.append(.mask(id)) } else if uniform(value, view) != 0 { found.append(.constant(id)) }
+      guard let tensor = BatchlessConstants.evaluate(value, view), let elements = tensor.doubles() else {
+        found.append(isMask ? .mask(id) : .constant(id))
         continue
       }
+      // A condition hides where it is true or where it is false; either way it only hides.
       if isMask {
         found.append(.mask(id))
         continue
@@ -38,11 +35,15 @@ enum ScoreBiasReading {
       }
     }
     guard let first = found.first else { return (.none, false) }
-    if found.count == 1 { return (first, causal) }
-    // Several at once are not one constant.
-    if causal, case .mask = first { return (first, true) }
-    if case .computed(let id) = found.first(where: { if case .computed = $0 { true } else { false } }) ?? first { return (.computed(id), causal) }
-    return (first, causal)
+    // Several at once are no one constant: what is computed says most.
+    return (found.first { if case .computed = $0 { true } else { false } } ?? first, causal)
+  }
+
+  /// The value itself, or the condition that it was made of.
+  private static func original(of value: ValueID, _ view: GraphView) -> ValueID? {
+    if let id = view.original(of: value) { return id }
+    guard let (_, node) = view.producer(value), node.op == .select, let condition = node.input(0) else { return nil }
+    return view.original(of: condition)
   }
 
   /// Whether each query sees itself and what precedes it, and nothing else.
@@ -53,28 +54,5 @@ enum ScoreBiasReading {
       if (element == 0) != (column <= row) { return false }
     }
     return true
-  }
-
-  /// The number that fills a value made of one number, whatever its size.
-  private static func uniform(_ value: ValueID, _ view: GraphView, depth: Int = 0) -> Double? {
-    if let number = view.scalar(value) { return number }
-    guard depth < 16, let (_, node) = view.producer(value) else { return nil }
-    func operand(_ index: Int) -> Double? { node.input(index).flatMap { uniform($0, view, depth: depth + 1) } }
-    switch node.op {
-    case .generator(.constantOfShape(let fill)): return fill.value
-    case .layout(let layout):
-      switch layout {
-      case .reshape, .transpose, .squeeze, .unsqueeze, .flatten, .expand, .slice, .tile: return operand(0)
-      default: return nil
-      }
-    case .cast, .unary(.identity): return operand(0)
-    case .binary(.multiply):
-      guard let a = operand(0), let b = operand(1) else { return nil }
-      return a * b
-    case .select:
-      guard let a = operand(1), let b = operand(2), a == b else { return nil }
-      return a
-    default: return nil
-    }
   }
 }

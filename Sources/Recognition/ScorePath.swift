@@ -42,6 +42,9 @@ extension GraphView {
           path.steps.reverse()
           return path
         }
+        if shape(isActivation(input) ? other : input)?.rank ?? 0 >= 3 {
+          throw Refusal(id, "queries are learned constants, the same for every input", as: .cross)
+        }
         // Heads (or tokens) are mixed by a constant matrix.
         let inner = isActivation(input) ? input : other
         if isScores(inner), try scorePath(inner, depth: depth + 1) != nil {

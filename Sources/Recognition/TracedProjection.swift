@@ -17,13 +17,14 @@ struct TracedProjection {
   var bias: ValueID?
   var scale: Double
   var norm: String?
+  var rotary: Bool
   var nodes: [NodeID]
 }
 
 extension GraphView {
   /// - Throws: where the operand is no projection of tokens.
   func projection(of operand: ValueID, _ what: String, at anchor: NodeID) throws(Refusal) -> TracedProjection {
-    let chain = trace(operand, passing: [.scale, .norm])
+    let chain = trace(operand, passing: [.scale, .norm, .rotary])
     var nodes = chain.nodes
     var root = chain.root
     var bias: ValueID?
@@ -76,7 +77,7 @@ extension GraphView {
     }
     return TracedProjection(
       base: source.root, baseShape: baseShape, baseChannelAxis: baseChannelAxis, layout: result, weight: w, weightAxes: weightAxes, bias: bias,
-      scale: chain.scale, norm: chain.norm, nodes: nodes)
+      scale: chain.scale, norm: chain.norm, rotary: chain.rotary, nodes: nodes)
   }
 
   /// Whether `bias` is one number per channel of the last axis of `value`.
@@ -107,34 +108,34 @@ extension GraphView {
       layout.axes.indices.contains(rowAxis), layout.axes.indices.contains(columnAxis), let whole = shape(weight)?.concrete
     else { return nil }
     var strides = [Int](repeating: 1, count: tensor.dims.count)
-    for axis in strides.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * tensor.dims[axis + 1] }
+    for axis in strides.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] &* tensor.dims[axis + 1] }
     func stride(_ factors: [AxisFactor]) -> Int? {
       guard let only = factors.first else { return 0 }
       guard factors.count == 1, case .base(let axis) = only.source, let step = only.stride.value else { return nil }
-      return step * strides[axis]
+      return step &* strides[axis]
     }
     guard let rowStride = stride(layout.axes[rowAxis]), let columnStride = stride(layout.axes[columnAxis]) else { return nil }
     var view = WeightView(
       value: original(of: root) ?? root, tensor: tensor, offset: 0, rows: whole[rowAxis], columns: whole[columnAxis], rowStride: rowStride,
       columnStride: columnStride, multiplier: constant == nil ? 1 : chain.scale)
     if let channels {
-      view.offset += channels.offset * columnStride
-      view.columns = channels.heads * channels.dims
-      view.columnStride = channels.dimStride * columnStride
+      view.offset &+= channels.offset &* columnStride
+      view.columns = channels.heads &* channels.dims
+      view.columnStride = channels.dimStride &* columnStride
       view.columnGrouping = grouping(channels, columnStride)
     }
     if let takeRows {
-      view.offset += takeRows.offset * rowStride
-      view.rows = takeRows.heads * takeRows.dims
-      view.rowStride = takeRows.dimStride * rowStride
+      view.offset &+= takeRows.offset &* rowStride
+      view.rows = takeRows.heads &* takeRows.dims
+      view.rowStride = takeRows.dimStride &* rowStride
       view.rowGrouping = grouping(takeRows, rowStride)
     }
     return view
   }
 
   private func grouping(_ channels: HeadChannels, _ stride: Int) -> WeightView.Grouping? {
-    channels.heads > 1 && channels.headStride != channels.dims * channels.dimStride
-      ? WeightView.Grouping(size: channels.dims, stride: channels.headStride * stride) : nil
+    channels.heads > 1 && channels.headStride != channels.dims &* channels.dimStride
+      ? WeightView.Grouping(size: channels.dims, stride: channels.headStride &* stride) : nil
   }
 
   /// A bias as one row; nil when it cannot be seen as one constant.
@@ -143,7 +144,7 @@ extension GraphView {
     var view = WeightView(value: original(of: bias) ?? bias, tensor: tensor, offset: 0, rows: 1, columns: tensor.count, rowStride: 0, columnStride: 1)
     if let channels {
       view.offset = channels.offset
-      view.columns = channels.heads * channels.dims
+      view.columns = channels.heads &* channels.dims
       view.columnStride = channels.dimStride
       view.columnGrouping = grouping(channels, 1)
     }

@@ -23,6 +23,8 @@ struct Chain {
   var scale = 1.0
   /// `l2`, `layer` or `rms` where one was passed, with the axes it ran over seen from the value below it.
   var norm: String?
+  /// Whether a rotation by position (Su et al. 2021) was passed.
+  var rotary = false
   /// All nodes passed.
   var nodes: [NodeID] = []
 }
@@ -33,6 +35,7 @@ extension GraphView {
     let rawValue: Int
     static let scale = Passing(rawValue: 1)
     static let norm = Passing(rawValue: 2)
+    static let rotary = Passing(rawValue: 4)
   }
 
   func trace(_ value: ValueID, passing: Passing = []) -> Chain {
@@ -46,6 +49,11 @@ extension GraphView {
         chain.scale *= factor
       } else if passing.contains(.norm), chain.norm == nil, let norm = normName(node, of: input) {
         chain.norm = norm
+      } else if passing.contains(.rotary), let (source, nodes) = rotated(id) {
+        chain.rotary = true
+        chain.nodes += nodes
+        chain.root = source
+        continue
       } else {
         break
       }

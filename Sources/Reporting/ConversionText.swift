@@ -22,7 +22,9 @@ extension ConversionReport: Report {
       .right("#"), .left("name"), .left("rewrite"), .left(""), .right("NMSE"), .right("MACs before"), .right("after"), .left("settings, or why not"),
     ])
     for block in blocks {
-      let settings = block.parameters.map { "\($0.key)=\($0.value.shortText)" }.joined(separator: " ")
+      // Lists, one number for each head or so, would fill the line.
+      let shown = block.parameters.filter { style.verbose || !$0.value.isArray }
+      let settings = shown.map { "\($0.key)=\($0.value.shortText)" }.joined(separator: " ")
       table.add([
         String(block.index), block.name, block.rewrite, block.applied ? "applied" : "refused", block.nmse.map { Numerals.significant($0, 3) } ?? "-",
         block.macsBefore.map(Numerals.quantity) ?? "-", block.applied ? block.macsAfter.map(Numerals.quantity) ?? "-" : "-",
@@ -46,6 +48,8 @@ extension ConversionReport: Report {
 }
 
 extension JSONValue {
+  fileprivate var isArray: Bool { if case .array = self { true } else { false } }
+
   /// For settings in a table: short numbers, strings without quotes.
   fileprivate var shortText: String {
     switch self {

@@ -19,9 +19,14 @@ public protocol ActivationSource {
   var sampleCount: Int { get }
 
   /// The values of some samples, concatenated on their batch axes.
-  func activations(_ requests: [ActivationRequest], of graph: Graph, samples: Range<Int>) throws(Failure) -> [Tensor]
+  ///
+  /// - Parameter boundary: a value that later runs can start from, as long as nothing before it is rewritten: the source
+  ///   may keep it.
+  func activations(
+    _ requests: [ActivationRequest], of graph: Graph, samples: Range<Int>, boundary: ActivationRequest?
+  ) throws(Failure) -> [Tensor]
 
-  /// How bad `graph` is on held-out samples: cross-entropy with the labels where there are some, else the divergence of
+  /// How bad `graph` is on held-out samples (some of them, where there are many): cross-entropy with the labels where there are some, else the divergence of
   /// its logits from the original's.
   func heldOutLoss(of graph: Graph) throws(Failure) -> Double
 }
@@ -46,10 +51,12 @@ public struct Fitting {
     current = original
   }
 
-  /// Samples that a fit uses: those of calibration, and some held-out ones that measure it.
-  func fitSamples(_ source: any ActivationSource) -> Range<Int> {
-    let heldOut = source.sampleCount - source.calibrationCount
-    return 0..<(source.calibrationCount + min(heldOut, max(1, source.calibrationCount / 2)))
+  /// Samples that a fit uses: some of calibration, then some held out that measure it. More would hardly change sums over
+  /// that many patches, and each costs time at every trial of a search.
+  static func fitSamples(_ source: any ActivationSource) -> (all: Range<Int>, calibration: Int) {
+    let calibration = min(source.calibrationCount, 256)
+    let heldOut = min(source.sampleCount - source.calibrationCount, max(1, calibration / 2))
+    return ((source.calibrationCount - calibration)..<(source.calibrationCount + heldOut), calibration)
   }
 
   func prepared(_ index: Int) -> PreparedFCViT? {

@@ -121,6 +121,13 @@ public struct RewriteSite: Sendable {
   }
 }
 
+extension RewriteSite {
+  /// Where the block begins: all that comes after it in a network with residual connections depends on this value alone.
+  var boundary: ActivationRequest {
+    ActivationRequest(block.normInput ?? block.input, batchAxis: block.inputLayout.batch)
+  }
+}
+
 /// The numbers of one rewritten block.
 public protocol FittedRewrite: Sendable {
   /// Settings given or fitted, for the report.

@@ -53,11 +53,15 @@ struct DimFactor: Hashable, Comparable, Sendable {
 
 /// Arithmetic whose result may be opaque.
 extension Dim {
+  private static func opaque(_ name: String, _ meaning: DimFactor.Meaning) -> Dim? {
+    name.utf8.count <= nameLimit ? Dim(factor: DimFactor(name, meaning)) : nil
+  }
+
   /// `floor(self / divisor)`; nil for division by zero and on overflow. Multiples of the divisor are taken out first.
   public func floorDivided(by divisor: Dim) -> Dim? {
     if divisor.value == 0 { return nil }
     if let exact = dividedExactly(by: divisor) { return exact }
-    guard let b = divisor.value else { return Dim(factor: DimFactor("floor((\(self))/(\(divisor)))", .quotient(self, divisor))) }
+    guard let b = divisor.value else { return Dim.opaque("floor((\(self))/(\(divisor)))", .quotient(self, divisor)) }
     if let a = value {
       guard !(a == .min && b == -1) else { return nil }
       let quotient = a / b
@@ -80,7 +84,7 @@ extension Dim {
     }
     let numerator = Dim(terms: rest)
     if let small = numerator.value { return Dim(terms: whole).adding(Dim(small / b)) }
-    return Dim(terms: whole).adding(Dim(factor: DimFactor("floor((\(numerator))/\(b))", .quotient(numerator, divisor))))
+    return Dim.opaque("floor((\(numerator))/\(b))", .quotient(numerator, divisor)).flatMap { Dim(terms: whole).adding($0) }
   }
 
   /// `ceil(self / divisor)`.
@@ -93,7 +97,7 @@ extension Dim {
     if let high = difference.upperBound, high <= 0 { return other }
     let names = [description, other.description]
     let (first, second) = names[0] <= names[1] ? (self, other) : (other, self)
-    return Dim(factor: DimFactor("max(\(first),\(second))", .maximum(first, second)))
+    return Dim.opaque("max(\(first),\(second))", .maximum(first, second))
   }
 
   /// By `a + b - max(a, b)`.
@@ -117,7 +121,7 @@ extension Dim {
     case (nil, nil):
       let names = [description, other.description]
       let (first, second) = names[0] <= names[1] ? (self, other) : (other, self)
-      return Dim(factor: DimFactor("broadcast(\(first),\(second))", .broadcast(first, second)))
+      return Dim.opaque("broadcast(\(first),\(second))", .broadcast(first, second))
     }
   }
 

@@ -2,7 +2,8 @@
 ///
 /// Arithmetic is exact; what a polynomial cannot say (a quotient that does not come out even, a maximum) becomes an
 /// opaque factor named after the expression, so that equal expressions stay equal and substitution still sees through
-/// it. Symbols stand for sizes and are taken to be 1 or more. Overflow gives nil.
+/// it. Symbols stand for sizes and are taken to be 1 or more. Overflow gives nil, and so does an expression that grows
+/// beyond what any model's shapes hold (see `termLimit`): a file could otherwise double one with every node.
 public struct Dim: Hashable, Sendable, CustomStringConvertible {
   /// A product of factors, sorted; empty for the constant term.
   typealias Monomial = [DimFactor]
@@ -17,6 +18,11 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
     var coefficient: Int
   }
   private let form: Form
+
+  /// The most terms, factors of a term, and bytes of an opaque factor's name.
+  static let termLimit = 24
+  static let factorLimit = 16
+  static let nameLimit = 1024
 
   public init(_ value: Int) { form = .known(value) }
   public init(symbol: String) { self.init(factor: DimFactor(symbol: symbol)) }
@@ -77,7 +83,7 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
       if overflow { return nil }
       result[monomial] = sum
     }
-    return Dim(terms: result)
+    return result.count <= Dim.termLimit ? Dim(terms: result) : nil
   }
 
   public func multiplied(by other: Dim) -> Dim? {
@@ -91,14 +97,14 @@ public struct Dim: Hashable, Sendable, CustomStringConvertible {
     for (m1, c1) in terms {
       for (m2, c2) in other.terms {
         let (product, overflow) = c1.multipliedReportingOverflow(by: c2)
-        if overflow { return nil }
+        if overflow || m1.count + m2.count > Dim.factorLimit { return nil }
         let monomial = m1.isEmpty ? m2 : m2.isEmpty ? m1 : (m1 + m2).sorted()
         let (sum, overflow2) = (result[monomial] ?? 0).addingReportingOverflow(product)
         if overflow2 { return nil }
         result[monomial] = sum
       }
     }
-    return Dim(terms: result)
+    return result.count <= Dim.termLimit ? Dim(terms: result) : nil
   }
 
   public var negated: Dim? { multiplied(by: Dim(-1)) }

@@ -6,11 +6,12 @@ public import Rewriting
 
 /// Chooses the largest set of blocks whose rewrite keeps a budget, and for each block the cheapest setting that still does.
 ///
-/// Every decision is made by running the network on held-out samples. The blocks are first taken all together with the
-/// most faithful setting that is cheaper than the original; blocks leave, the most harmful first, until the budget is
-/// kept; what room is left is then spent on cheaper settings, first by one bound on the error of all blocks, then block by
-/// block. Cheaper settings must keep the budget by one standard error of the measurement, so that they are not the luck of the
-/// samples they were chosen on.
+/// Every decision is made by running the network on held-out samples. Each block is first measured alone, with its most
+/// faithful setting that is cheaper than the original; sets are then made of the least harmful blocks, as many as the
+/// budget bears. What room is left is spent on cheaper settings: from the most faithful down, always the step that saves
+/// most for the harm it is expected to do (a block's own harm, in proportion to the fitted error), as far down that path as
+/// the budget bears, and then block by block. Cheaper settings must keep the budget by one standard error of the
+/// measurement, so that they are not the luck of the samples they were chosen on.
 public struct BlockSelection {
   /// What was tried, in order: how many blocks, how much was lost, at what cost.
   public struct Trial: Sendable {
@@ -47,7 +48,7 @@ public struct BlockSelection {
   public func select(_ rewrite: any Rewrite, at indices: [Int], in run: inout RewriteRun) throws(Failure) -> Outcome {
     var search = Search(selection: self, run: run)
     try search.openLadders(rewrite, indices)
-    try search.dropUntilKept()
+    try search.chooseBlocks()
     try search.cheapenTogether()
     try search.cheapenOneByOne()
     run = search.run
@@ -62,6 +63,8 @@ public struct BlockSelection {
     var ladders: [Int: [RewriteCandidate]] = [:]
     /// By chosen block, the place on its ladder.
     var chosen: [Int: Int] = [:]
+    /// By block, what it does to the network alone, with its most faithful setting.
+    var harm: [Int: Double] = [:]
     var left: [(index: Int, reason: String)] = []
     var measured: [String: Measured] = [:]
     var trials: [Trial] = []
@@ -93,57 +96,93 @@ public struct BlockSelection {
       }
     }
 
-    /// Blocks leave, the one whose leaving helps most first, until the rest keeps the budget.
-    mutating func dropUntilKept() throws(Failure) {
-      while !chosen.isEmpty {
-        let now = try value(chosen)
-        if isKept(now) { return }
-        // Of many blocks only the worst fitted are worth a try.
-        let suspects = chosen.sorted { (error($0), $1.key) > (error($1), $0.key) }.prefix(8)
-        var best: (index: Int, value: Double)?
-        for suspect in suspects {
-          var without = chosen
-          without[suspect.key] = nil
-          let value = without.isEmpty ? 0 : try self.value(without)
-          if value < best?.value ?? .infinity { best = (suspect.key, value) }
-        }
-        guard let best else { return }
-        chosen[best.index] = nil
-        left.append((best.index, "with it the budget is broken: \(selection.budget.metric.rawValue) comes to \(rounded(now))"))
-      }
-    }
+    /// How many other sets of one block more are tried.
+    private static let otherSets = 6
 
-    /// One bound on the fitted error of all chosen blocks, as loose as the budget bears: each block takes its cheapest
-    /// setting within it.
-    mutating func cheapenTogether() throws(Failure) {
-      guard !chosen.isEmpty else { return }
-      let bounds = Array(Set(chosen.keys.flatMap { (ladders[$0] ?? []).map(\.error) })).sorted()
-      var (low, high) = (-1, bounds.count - 1)
+    /// The largest set of the least harmful blocks that keeps the budget; then other sets that are larger by one.
+    mutating func chooseBlocks() throws(Failure) {
+      let all = chosen
+      for (index, place) in all { harm[index] = try harm(of: [index: place]) }
+      let ranked = all.keys.sorted { (harm[$0] ?? 0, $0) < (harm[$1] ?? 0, $1) }
+      func set(_ indices: some Sequence<Int>) -> [Int: Int] { all.filter { indices.contains($0.key) } }
+      var (low, high) = (0, ranked.count)
       while low < high {
         let middle = (low + high + 1) / 2
-        if try isKeptSafely(assignment(within: bounds[middle])) { low = middle } else { high = middle - 1 }
+        if try isKept(value(set(ranked.prefix(middle)))) { low = middle } else { high = middle - 1 }
       }
-      if low >= 0 { chosen = assignment(within: bounds[low]) }
+      var best = Array(ranked.prefix(low))
+      growing: while best.count < ranked.count {
+        for other in largerSets(than: best.count, ranked).prefix(Self.otherSets) where try isKept(value(set(other))) {
+          best = other
+          continue growing
+        }
+        break
+      }
+      chosen = set(best)
+      for index in ranked where chosen[index] == nil {
+        var with = chosen
+        with[index] = all[index]
+        let lost = rounded(try value(with))
+        left.append((index, "with it the budget is broken: \(selection.budget.metric.rawValue) comes to \(lost)"))
+      }
     }
 
-    private func assignment(within bound: Double) -> [Int: Int] {
-      var result = chosen
-      for (index, place) in chosen {
-        result[index] = min(place, (ladders[index] ?? []).firstIndex { $0.error <= bound } ?? place)
+    /// Sets of one block more, those first whose blocks do least harm alone.
+    private func largerSets(than count: Int, _ ranked: [Int]) -> [[Int]] {
+      guard count > 0 else { return ranked.map { [$0] } }
+      // One of the blocks behind the best set comes in, and for the second half of the sets one more takes another's place.
+      var sets: [[Int]] = []
+      let head = Array(ranked.prefix(count))
+      let tail = ranked.dropFirst(count)
+      for one in tail { sets.append(head + [one]) }
+      for (i, one) in tail.enumerated() {
+        for two in tail.dropFirst(i + 1) { for leaving in head { sets.append(head.filter { $0 != leaving } + [one, two]) } }
       }
-      return result
+      func expected(_ set: [Int]) -> Double { set.reduce(0) { $0 + (harm[$1] ?? 0) } }
+      return sets.sorted { expected($0) < expected($1) }
     }
 
-    /// Each block in turn, that with most to save first, goes down its ladder as far as the budget bears.
+    /// As far down the path of cheaper settings as the budget bears.
+    mutating func cheapenTogether() throws(Failure) {
+      let path = self.path()
+      var (low, high) = (0, path.count - 1)
+      while low < high {
+        let middle = (low + high + 1) / 2
+        if try isKeptSafely(path[middle]) { low = middle } else { high = middle - 1 }
+      }
+      if !path.isEmpty { chosen = path[low] }
+    }
+
+    /// Settings of all chosen blocks, each cheaper than the one before by one step of one block: the step that saves most
+    /// for the harm expected of it.
+    private func path() -> [[Int: Int]] {
+      var path = [chosen]
+      var now = chosen
+      while true {
+        var best: (index: Int, place: Int, rate: Double)?
+        for (index, place) in now.sorted(by: { $0.key < $1.key }) {
+          guard let ladder = ladders[index], let last = ladder.last else { continue }
+          let scale = (harm[index] ?? 0) / max(last.error, .leastNormalMagnitude)
+          for next in stride(from: place - 1, through: 0, by: -1) {
+            let saved = Double(ladder[place].macs - ladder[next].macs)
+            let rate = saved / max(scale * (ladder[next].error - ladder[place].error), .leastNormalMagnitude)
+            if rate > best?.rate ?? 0 { best = (index, next, rate) }
+          }
+        }
+        guard let best else { return path }
+        now[best.index] = best.place
+        path.append(now)
+      }
+    }
+
+    /// Each block in turn, that with most to save first, goes down one more step where the budget bears it.
     mutating func cheapenOneByOne() throws(Failure) {
       func saving(_ index: Int) -> Int { (ladders[index] ?? []).first.map { macs(index) - $0.macs } ?? 0 }
       for index in chosen.keys.sorted(by: { (saving($0), $1) > (saving($1), $0) }) {
-        while let place = chosen[index], place > 0 {
-          var cheaper = chosen
-          cheaper[index] = place - 1
-          guard try isKeptSafely(cheaper) else { break }
-          chosen = cheaper
-        }
+        guard let place = chosen[index], place > 0 else { continue }
+        var cheaper = chosen
+        cheaper[index] = place - 1
+        if try isKeptSafely(cheaper) { chosen = cheaper }
       }
     }
 
@@ -160,7 +199,13 @@ public struct BlockSelection {
 
     // MARK: Measuring
 
-    private func error(_ place: (key: Int, value: Int)) -> Double { ladders[place.key]?[place.value].error ?? 0 }
+    /// A smooth measure of what a rewrite does: shares of samples are too coarse to rank single blocks by.
+    private mutating func harm(of places: [Int: Int]) throws(Failure) -> Double {
+      let value = try value(places)
+      let comparison = measured[key(choices(places))]?.comparison
+      return comparison?.kl ?? comparison?.nmse ?? value
+    }
+
     private func macs(_ index: Int) -> Int { chosen[index].flatMap { ladders[index]?[$0].macs } ?? 0 }
 
     private func choices(_ places: [Int: Int]) -> [BlockRewrite] {

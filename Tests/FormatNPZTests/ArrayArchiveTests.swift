@@ -53,6 +53,12 @@ private final class Scratch {
     #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["a.npz", "b.npz"])
   }
 
+  @Test func noArraysAtAll() throws {
+    let scratch = try Scratch()
+    try ArrayArchive().write(to: scratch.file("a.npz"))
+    #expect(try ArrayArchive.read(path: scratch.file("a.npz")).entries.isEmpty)
+  }
+
   @Test func bfloat16IsWidened() throws {
     let scratch = try Scratch()
     try ArrayArchive([("x", try Tensor(.bfloat16, dims: [2], values: [UInt16(0x3FC0), 0xC000]))]).write(to: scratch.file("a.npz"))

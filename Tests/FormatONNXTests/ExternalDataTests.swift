@@ -99,10 +99,13 @@ import Testing
   @Test func writingTakesTheDataAlong() throws {
     var both = model([("location", "weights/w.bin"), ("offset", "16"), ("length", "24"), ("checksum", "abc")])
     // The same bytes again inside a subgraph, where no initializer list shows them.
-    let inner = HandmadeModel.attribute("value", tensor: HandmadeModel.external("inner", [2, 3], [("location", "weights/w.bin"), ("offset", "16"), ("length", "24")]))
+    let inner = HandmadeModel.attribute(
+      "value", tensor: HandmadeModel.external("inner", [2, 3], [("location", "weights/w.bin"), ("offset", "16"), ("length", "24")]))
     let branch = [(1, HandmadeModel.node("Constant", [], ["k"], attributes: [inner])), (12, HandmadeModel.info("k"))]
     both.initializer(HandmadeModel.tensor("c", .bool, []) { $0.field(9, bytes: [1]) })
-    both.node(HandmadeModel.node("If", ["c"], ["z"], attributes: [HandmadeModel.attribute("then_branch", graph: branch), HandmadeModel.attribute("else_branch", graph: branch)]))
+    both.node(
+      HandmadeModel.node(
+        "If", ["c"], ["z"], attributes: [HandmadeModel.attribute("then_branch", graph: branch), HandmadeModel.attribute("else_branch", graph: branch)]))
     both.output("z")
     let graph = try Checkpoints.read(write(both)).model.graph
     for (name, variant) in [("same.onnx", graph), ("edited.onnx", try Edits.insertingIdentities(graph))] {

@@ -92,12 +92,18 @@ struct HandmadeModel {
     }
   }
   static func floats(_ name: String, _ dims: [Int], _ values: [Float]) -> WireEncoder {
-    tensor(name, .float32, dims) { $0.field(9, bytes: values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(8 * $0)) } }) }
+    tensor(name, .float32, dims) {
+      $0.field(9, bytes: values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(8 * $0)) } })
+    }
   }
   static func external(_ name: String, _ dims: [Int], _ entries: [(String, String)]) -> WireEncoder {
     tensor(name, .float32, dims) { t in
       for (key, value) in entries {
-        t.field(13, message: message { $0.field(1, string: key); $0.field(2, string: value) })
+        t.field(
+          13,
+          message: message {
+            $0.field(1, string: key); $0.field(2, string: value)
+          })
       }
       t.field(14, integer: 1)
     }

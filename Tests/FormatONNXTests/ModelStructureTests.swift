@@ -37,12 +37,21 @@ import Testing
     #expect(outcome { $0.node(HandmadeModel.node("Relu", ["x"], ["y"])) } == .duplicateName)
     #expect(outcome { $0.input("x") } == .duplicateName)
     #expect(outcome { $0.initializer(HandmadeModel.floats("y", [1], [1])) } == .duplicateName)
-    #expect(outcome { $0.initializer(HandmadeModel.floats("w", [1], [1])); $0.initializer(HandmadeModel.floats("w", [1], [1])) } == .duplicateName)
+    #expect(
+      outcome {
+        $0.initializer(HandmadeModel.floats("w", [1], [1])); $0.initializer(HandmadeModel.floats("w", [1], [1]))
+      } == .duplicateName)
     #expect(outcome { $0.node(HandmadeModel.node("Relu", ["nobody"], ["z"])) } == .undefinedValue)
     #expect(outcome { $0.output("nobody") } == .undefinedValue)
     #expect(outcome { $0.node(HandmadeModel.node("Relu", ["z"], ["z"])) } == .cyclicGraph)
-    #expect(outcome { $0.node(HandmadeModel.node("Relu", ["b"], ["a"])); $0.node(HandmadeModel.node("Relu", ["a"], ["b"])) } == .cyclicGraph)
-    #expect(outcome { $0.node(HandmadeModel.node("Relu", ["later"], ["z"])); $0.node(HandmadeModel.node("Relu", ["x"], ["later"])) } == .cyclicGraph)
+    #expect(
+      outcome {
+        $0.node(HandmadeModel.node("Relu", ["b"], ["a"])); $0.node(HandmadeModel.node("Relu", ["a"], ["b"]))
+      } == .cyclicGraph)
+    #expect(
+      outcome {
+        $0.node(HandmadeModel.node("Relu", ["later"], ["z"])); $0.node(HandmadeModel.node("Relu", ["x"], ["later"]))
+      } == .cyclicGraph)
   }
 
   @Test func anInitializerThatIsAnInputIsAConstant() throws {
@@ -84,25 +93,46 @@ import Testing
     let then = [(1, HandmadeModel.node("Mul", ["b", "w"], ["t"])), (12, HandmadeModel.info("t"))]
     // Reads `a` from outside, and has an own value named `t`.
     let otherwise = [(1, HandmadeModel.node("Relu", ["a"], ["t"])), (12, HandmadeModel.info("t"))]
-    model.node(HandmadeModel.node("If", ["flag"], ["c"], name: "choice", attributes: [
-      HandmadeModel.attribute("then_branch", graph: then), HandmadeModel.attribute("else_branch", graph: otherwise),
-    ]))
-    model.node(HandmadeModel.node("Mystery", ["c", ""], ["d"], name: "mystery", domain: "com.other", attributes: [HandmadeModel.attribute("secret", string: "kept")]))
+    model.node(
+      HandmadeModel.node(
+        "If", ["flag"], ["c"], name: "choice",
+        attributes: [
+          HandmadeModel.attribute("then_branch", graph: then), HandmadeModel.attribute("else_branch", graph: otherwise),
+        ]))
+    model.node(
+      HandmadeModel.node("Mystery", ["c", ""], ["d"], name: "mystery", domain: "com.other", attributes: [HandmadeModel.attribute("secret", string: "kept")]))
     model.output("d")
     model.add(13, HandmadeModel.info("a"))
-    model.add(14, HandmadeModel.message { $0.field(1, string: "a"); $0.field(2, message: HandmadeModel.message { $0.field(1, string: "SCALE_TENSOR"); $0.field(2, string: "w") }) })
+    model.add(
+      14,
+      HandmadeModel.message {
+        $0.field(1, string: "a");
+        $0.field(
+          2,
+          message: HandmadeModel.message {
+            $0.field(1, string: "SCALE_TENSOR"); $0.field(2, string: "w")
+          })
+      })
     model.add(10, HandmadeModel.message { _ in })
     model.add(4242, HandmadeModel.message { $0.field(1, string: "unknown in graph") })
     model.extras = [
-      (14, HandmadeModel.message { $0.field(1, string: "author"); $0.field(2, string: "someone") }),
-      (25, HandmadeModel.message { f in
-        f.field(1, string: "Twice")
-        f.field(4, string: "p")
-        f.field(5, string: "q")
-        f.field(7, message: HandmadeModel.node("Add", ["p", "p"], ["q"]))
-        f.field(9, message: .operatorSet("", 17))
-        f.field(10, string: "my.functions")
-      }),
+      (
+        14,
+        HandmadeModel.message {
+          $0.field(1, string: "author"); $0.field(2, string: "someone")
+        }
+      ),
+      (
+        25,
+        HandmadeModel.message { f in
+          f.field(1, string: "Twice")
+          f.field(4, string: "p")
+          f.field(5, string: "q")
+          f.field(7, message: HandmadeModel.node("Add", ["p", "p"], ["q"]))
+          f.field(9, message: .operatorSet("", 17))
+          f.field(10, string: "my.functions")
+        }
+      ),
       (999, HandmadeModel.message { $0.field(1, string: "unknown in model") }),
     ]
     return model
@@ -139,11 +169,14 @@ import Testing
 
   @Test func functionsThatCallThemselvesAreRefused() {
     func function(_ name: String, calls: String) -> (Int, WireEncoder) {
-      (25, HandmadeModel.message { f in
-        f.field(1, string: name)
-        f.field(7, message: HandmadeModel.node(calls, ["p"], ["q"], domain: "f"))
-        f.field(10, string: "f")
-      })
+      (
+        25,
+        HandmadeModel.message { f in
+          f.field(1, string: name)
+          f.field(7, message: HandmadeModel.node(calls, ["p"], ["q"], domain: "f"))
+          f.field(10, string: "f")
+        }
+      )
     }
     var model = HandmadeModel.single("A", version: 1, domain: "f")
     model.extras = [function("A", calls: "B"), function("B", calls: "A")]
@@ -154,16 +187,19 @@ import Testing
 
   @Test func sparseInitializersPassThrough() throws {
     var model = HandmadeModel.single("Add", inputs: ["x", "s"])
-    model.add(15, HandmadeModel.message { s in
-      s.field(1, message: HandmadeModel.floats("s", [1], [5]))
-      s.field(2, message: HandmadeModel.tensor("", .int64, [1]) { $0.field(7, integer: 2) })
-      s.field(3, integer: 2)
-      s.field(3, integer: 3)
-    })
+    model.add(
+      15,
+      HandmadeModel.message { s in
+        s.field(1, message: HandmadeModel.floats("s", [1], [5]))
+        s.field(2, message: HandmadeModel.tensor("", .int64, [1]) { $0.field(7, integer: 2) })
+        s.field(3, integer: 2)
+        s.field(3, integer: 3)
+      })
     let graph = try model.read().graph
     #expect(try ONNXWriter.segments(for: graph).bytes == model.bytes)
     let edited = try Edits.insertingIdentities(graph)
-    let message = try #require(try ModelMessage.decode(try Skim(ByteSource(try ONNXWriter.segments(for: edited).bytes, name: "o"), limits: .standard).structure).graph)
+    let message = try #require(
+      try ModelMessage.decode(try Skim(ByteSource(try ONNXWriter.segments(for: edited).bytes, name: "o"), limits: .standard).structure).graph)
     #expect(message.sparse == ["s"])
     #expect(message.nodes.map(\.opType).contains("Add"))
   }

@@ -32,7 +32,8 @@ import Testing
     #expect([1, 2, 3].map { constant(slice.graph, operand: $0)?.integers() } == [[1], [9], [0]])
     let split = try read(.single("Split", version: 11, attributes: [HandmadeModel.attribute("split", ints: [3])]))
     #expect(constant(split.graph, operand: 1)?.integers() == [3])
-    let pad = try read(.single("Pad", version: 2, attributes: [HandmadeModel.attribute("pads", ints: [0, 1, 0, 1]), HandmadeModel.attribute("value", float: 2)]))
+    let pad = try read(
+      .single("Pad", version: 2, attributes: [HandmadeModel.attribute("pads", ints: [0, 1, 0, 1]), HandmadeModel.attribute("value", float: 2)]))
     #expect(constant(pad.graph, operand: 1)?.integers() == [0, 1, 0, 1] && constant(pad.graph, operand: 2)?.scalar == 2)
     let clip = try read(.single("Clip", version: 6, attributes: [HandmadeModel.attribute("max", float: 6)]))
     #expect(clip.ops == [.clip] && constant(clip.graph, operand: 1) == nil)
@@ -44,7 +45,8 @@ import Testing
     // Of rank 2, axis 1 is the last.
     #expect(try read(.single("Softmax", version: 11)).ops == [.softmax(.softmax(axis: -1))])
     let flattened = try read(.single("Softmax", version: 11, attributes: [HandmadeModel.attribute("axis", int: 0)]))
-    #expect(flattened.ops == [.generator(.shape(start: 0, end: nil)), .layout(.flatten(axis: 0)), .softmax(.softmax(axis: -1)), .layout(.reshape(allowZero: false))])
+    #expect(
+      flattened.ops == [.generator(.shape(start: 0, end: nil)), .layout(.flatten(axis: 0)), .softmax(.softmax(axis: -1)), .layout(.reshape(allowZero: false))])
     #expect(try read(.single("Softmax", version: 13)).ops == [.softmax(.softmax(axis: -1))])
   }
 
@@ -96,12 +98,15 @@ import Testing
     #expect(try read(.single("QuickGelu", version: 1, domain: ms)).ops == [.unary(.swish(alpha: 1.702))])
     #expect(try read(.single("FastGelu", inputs: ["x", "x"], version: 1, domain: ms)).ops == [.binary(.add), .unary(.gelu(.tanh))])
     #expect(try read(.single("BiasGelu", inputs: ["x", "x"], version: 1, domain: ms)).ops == [.binary(.biasGelu)])
-    #expect(try read(.single("FusedMatMul", inputs: ["x", "x"], version: 1, domain: ms, attributes: [HandmadeModel.attribute("transB", int: 1)])).ops
-      == [.matrix(.fusedMatMul(.init(alpha: 1, transposeA: false, transposeB: true)))])
-    #expect(try read(.single("MultiHeadAttention", inputs: ["x", "x", "x"], version: 1, domain: ms, attributes: [HandmadeModel.attribute("num_heads", int: 4)])).ops
-      == [.attention(.multiHead(heads: 4, scale: nil, causal: false))])
-    #expect(try read(.single("Attention", inputs: ["x", "x", "x"], version: 23, attributes: [HandmadeModel.attribute("is_causal", int: 1)])).ops
-      == [.attention(.standard(.init(queryHeads: 0, keyHeads: 0, scale: nil, softcap: 0, causal: true)))])
+    #expect(
+      try read(.single("FusedMatMul", inputs: ["x", "x"], version: 1, domain: ms, attributes: [HandmadeModel.attribute("transB", int: 1)])).ops
+        == [.matrix(.fusedMatMul(.init(alpha: 1, transposeA: false, transposeB: true)))])
+    #expect(
+      try read(.single("MultiHeadAttention", inputs: ["x", "x", "x"], version: 1, domain: ms, attributes: [HandmadeModel.attribute("num_heads", int: 4)])).ops
+        == [.attention(.multiHead(heads: 4, scale: nil, causal: false))])
+    #expect(
+      try read(.single("Attention", inputs: ["x", "x", "x"], version: 23, attributes: [HandmadeModel.attribute("is_causal", int: 1)])).ops
+        == [.attention(.standard(.init(queryHeads: 0, keyHeads: 0, scale: nil, softcap: 0, causal: true)))])
   }
 
   @Test func whatIsNotKnownStaysForeignAndIsReported() throws {

@@ -28,14 +28,19 @@ import Testing
   static let wide = Window(kernel: [3], strides: [1], dilations: [2], padding: .sameUpper)
 
   static let unary: [Case] =
-    [.abs, .neg, .ceil, .floor, .sqrt, .reciprocal, .exp, .log, .sin, .cos, .tan, .tanh, .sigmoid, .relu, .not, .softplus, .softsign, .identity].map { Case(.unary($0)) } + [
-      Case(.unary(.erf), since: 9), Case(.unary(.sign), since: 9), Case(.unary(.isNaN), since: 9), Case(.unary(.round), since: 11), Case(.unary(.mish), since: 18),
-      Case(.unary(.hardSwish), since: 14), Case(.unary(.hardSigmoid(alpha: 0.25, beta: 0.75))), Case(.unary(.leakyRelu(alpha: 0.3))), Case(.unary(.elu(alpha: 2))),
+    [.abs, .neg, .ceil, .floor, .sqrt, .reciprocal, .exp, .log, .sin, .cos, .tan, .tanh, .sigmoid, .relu, .not, .softplus, .softsign, .identity].map {
+      Case(.unary($0))
+    } + [
+      Case(.unary(.erf), since: 9), Case(.unary(.sign), since: 9), Case(.unary(.isNaN), since: 9), Case(.unary(.round), since: 11),
+      Case(.unary(.mish), since: 18),
+      Case(.unary(.hardSwish), since: 14), Case(.unary(.hardSigmoid(alpha: 0.25, beta: 0.75))), Case(.unary(.leakyRelu(alpha: 0.3))),
+      Case(.unary(.elu(alpha: 2))),
       Case(.unary(.selu(alpha: 2, gamma: 3))), Case(.unary(.gelu(.exact)), since: 20), Case(.unary(.gelu(.tanh)), since: 20), Case(.unary(.swish(alpha: 1.5))),
     ]
   static let binary: [Case] =
     [.add, .subtract, .multiply, .divide, .power, .equal, .less, .greater, .and, .or, .xor, .prelu, .biasGelu].map { Case(.binary($0), [nil, nil]) } + [
-      Case(.binary(.minimum), [nil, nil], since: 8), Case(.binary(.maximum), [nil, nil], since: 8), Case(.binary(.modulo(truncated: true)), [nil, nil], since: 10),
+      Case(.binary(.minimum), [nil, nil], since: 8), Case(.binary(.maximum), [nil, nil], since: 8),
+      Case(.binary(.modulo(truncated: true)), [nil, nil], since: 10),
       Case(.binary(.lessOrEqual), [nil, nil], since: 12), Case(.binary(.greaterOrEqual), [nil, nil], since: 12),
       Case(.select, [nil, nil, nil], since: 9), Case(.clip, [nil, [0], [6]]), Case(.cast(to: .float16)),
     ]
@@ -49,24 +54,31 @@ import Testing
     Case(.pooling(.average(wide, ceilMode: false, countIncludePad: false)), since: 19), Case(.pooling(.globalAverage)), Case(.pooling(.globalMax)),
   ]
   static let normalization: [Case] = [
-    Case(.normalization(.layer(axis: -1, epsilon: 1e-6)), [nil, nil, nil], since: 17), Case(.normalization(.rms(axis: -1, epsilon: 1e-6)), [nil, nil], since: 23),
+    Case(.normalization(.layer(axis: -1, epsilon: 1e-6)), [nil, nil, nil], since: 17),
+    Case(.normalization(.rms(axis: -1, epsilon: 1e-6)), [nil, nil], since: 23),
     Case(.normalization(.batch(epsilon: 1e-4)), [nil, nil, nil, nil, nil], since: 9), Case(.normalization(.instance(epsilon: 1e-4)), [nil, nil, nil]),
     Case(.normalization(.group(groups: 2, epsilon: 1e-4)), [nil, nil, nil], since: 21), Case(.normalization(.lp(axis: 1, p: 1))),
     Case(.normalization(.skipLayer(epsilon: 1e-4)), [nil, nil, nil]), Case(.normalization(.skipRMS(epsilon: 1e-4)), [nil, nil, nil]),
     Case(.softmax(.softmax(axis: -1)), since: 11), Case(.softmax(.logSoftmax(axis: 1)), since: 13),
-    Case(.reduction(.init(.sum, keepDims: false)), [nil, [0]]), Case(.reduction(.init(.mean, keepDims: true)), [nil, [0, 1]]), Case(.reduction(.init(.max, keepDims: true))),
+    Case(.reduction(.init(.sum, keepDims: false)), [nil, [0]]), Case(.reduction(.init(.mean, keepDims: true)), [nil, [0, 1]]),
+    Case(.reduction(.init(.max, keepDims: true))),
     Case(.reduction(.init(.l2, keepDims: true)), [nil, [-1]], since: 11), Case(.reduction(.init(.argMax, keepDims: false)), [nil, [1]]),
     Case(.reduction(.init(.sum, keepDims: true, noopWithEmptyAxes: true)), since: 13),
   ]
   static let movement: [Case] = [
-    Case(.layout(.reshape(allowZero: false)), [nil, [3, 2]]), Case(.layout(.reshape(allowZero: true)), [nil, [3, 2]], since: 14), Case(.layout(.transpose([1, 0]))),
-    Case(.layout(.transpose([]))), Case(.layout(.squeeze), [nil, [0]]), Case(.layout(.squeeze)), Case(.layout(.unsqueeze), [nil, [0]]), Case(.layout(.flatten(axis: 2))),
-    Case(.layout(.expand), [nil, [4, 2, 3]], since: 8), Case(.layout(.concat(axis: 1)), [nil, nil, nil]), Case(.layout(.split(axis: 1)), [nil, [3]]), Case(.layout(.split(axis: 1))),
-    Case(.layout(.slice), [nil, [0], [2], [1]]), Case(.layout(.slice), [nil, [0], [2], [1], [2]], since: 10), Case(.layout(.pad(.constant)), [nil, [0, 1, 0, 1]]),
+    Case(.layout(.reshape(allowZero: false)), [nil, [3, 2]]), Case(.layout(.reshape(allowZero: true)), [nil, [3, 2]], since: 14),
+    Case(.layout(.transpose([1, 0]))),
+    Case(.layout(.transpose([]))), Case(.layout(.squeeze), [nil, [0]]), Case(.layout(.squeeze)), Case(.layout(.unsqueeze), [nil, [0]]),
+    Case(.layout(.flatten(axis: 2))),
+    Case(.layout(.expand), [nil, [4, 2, 3]], since: 8), Case(.layout(.concat(axis: 1)), [nil, nil, nil]), Case(.layout(.split(axis: 1)), [nil, [3]]),
+    Case(.layout(.split(axis: 1))),
+    Case(.layout(.slice), [nil, [0], [2], [1]]), Case(.layout(.slice), [nil, [0], [2], [1], [2]], since: 10),
+    Case(.layout(.pad(.constant)), [nil, [0, 1, 0, 1]]),
     Case(.layout(.pad(.reflect)), [nil, [0, 1, 0, 1]]), Case(.layout(.pad(.wrap)), [nil, [0, 1, 0, 1]], since: 19), Case(.layout(.tile), [nil, [1, 2]]),
     Case(.layout(.depthToSpace(blockSize: 2, columnRowDepth: false))), Case(.layout(.depthToSpace(blockSize: 2, columnRowDepth: true)), since: 11),
     Case(.layout(.spaceToDepth(blockSize: 2))),
-    Case(.indexing(.gather(axis: 1)), [nil, [0]]), Case(.indexing(.gatherElements(axis: 1)), [nil, [0]], since: 11), Case(.indexing(.gatherND(batchDims: 1)), [nil, [0]], since: 12),
+    Case(.indexing(.gather(axis: 1)), [nil, [0]]), Case(.indexing(.gatherElements(axis: 1)), [nil, [0]], since: 11),
+    Case(.indexing(.gatherND(batchDims: 1)), [nil, [0]], since: 12),
     Case(.indexing(.scatterND), [nil, [0], nil], since: 11), Case(.indexing(.scatterElements(axis: 1)), [nil, [0], nil], since: 11),
     Case(.indexing(.trilu(upper: false)), since: 14),
     Case(.indexing(.resize(.init(mode: .cubic, coordinates: .alignCorners, nearest: .ceil))), [nil, nil, [1, 2]], since: 13),
@@ -86,7 +98,8 @@ import Testing
     let x = builder.input("x", TensorType(.float32, Shape([Dim(2), Dim(symbol: "n")])))
     var operands: [ValueID?] = []
     for (index, operand) in test.operands.enumerated() {
-      operands.append(try operand.map { builder.constant("c\(index)", try test.op == .clip ? Tensor(float32: [Float($0[0])], dims: []) : Tensor.vector($0)) } ?? x)
+      operands.append(
+        try operand.map { builder.constant("c\(index)", try test.op == .clip ? Tensor(float32: [Float($0[0])], dims: []) : Tensor.vector($0)) } ?? x)
     }
     let y = builder.node(test.op, operands, result: "y", name: "n")
     builder.declare(y, TensorType(.float32, nil))
@@ -109,7 +122,9 @@ import Testing
       if version >= test.since { #expect(node.op == test.op, "\(version)") }
       let constants = { (graph: Graph, node: Node) in node.inputs.map { $0.flatMap { graph.constant($0) }?.doubles() } }
       let original = try graph(test, version: version)
-      if node.op == test.op { #expect(constants(again, node).filter { $0 != nil } == constants(original, original[original.order[0]]).filter { $0 != nil } , "\(version)") }
+      if node.op == test.op {
+        #expect(constants(again, node).filter { $0 != nil } == constants(original, original[original.order[0]]).filter { $0 != nil }, "\(version)")
+      }
       #expect(again.opsets[""] == version)
     }
   }
@@ -137,7 +152,8 @@ import Testing
     let model = HandmadeModel.single("Max", inputs: ["x", "x", "x"])
     let graph = try model.read().graph
     #expect(graph.order.count == 2)
-    let outside = try ModelMessage.decode(try Skim(ByteSource(ONNXWriter.segments(for: Edits.appendingIdentity(graph)).bytes, name: "o"), limits: .standard).structure)
+    let outside = try ModelMessage.decode(
+      try Skim(ByteSource(ONNXWriter.segments(for: Edits.appendingIdentity(graph)).bytes, name: "o"), limits: .standard).structure)
     #expect(outside.graph?.nodes.map(\.opType) == ["Max", "Identity"])
     #expect(outside.graph?.nodes[0].inputs == ["x", "x", "x"])
     var patch = Patch(graph)

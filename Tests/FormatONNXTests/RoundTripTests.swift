@@ -118,7 +118,8 @@ enum Edits {
     for (index, path) in Checkpoints.all.enumerated() {
       let graph = try Checkpoints.read(path).model.graph
       for (kind, variant) in [
-        ("same", graph), ("edited", try Edits.insertingIdentities(graph)), ("appended", try Edits.appendingIdentity(graph)), ("new", Edits.withoutSource(graph)),
+        ("same", graph), ("edited", try Edits.insertingIdentities(graph)), ("appended", try Edits.appendingIdentity(graph)),
+        ("new", Edits.withoutSource(graph)),
       ] {
         let written = folder.file("\(index)-\(kind).onnx")
         try ONNXWriter.write(variant, to: written)

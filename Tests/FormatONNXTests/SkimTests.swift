@@ -68,7 +68,10 @@ import Testing
     for bytes: [UInt8] in [[0x61, 0x00, 0x62], [0xFF, 0xFE], [0xC3, 0x28]] {
       var model = HandmadeModel.single("Relu")
       model.add(2, WireEncoder())
-      model.node(HandmadeModel.message { $0.field(2, bytes: bytes); $0.field(4, string: "Relu") })
+      model.node(
+        HandmadeModel.message {
+          $0.field(2, bytes: bytes); $0.field(4, string: "Relu")
+        })
       #expect(code { () throws(Failure) in _ = try model.read() } == .malformed)
     }
   }

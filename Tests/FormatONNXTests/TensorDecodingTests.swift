@@ -33,13 +33,16 @@ import Testing
     #expect(tensor.elements(as: UInt8.self) == bytes)
     guard case .mapped = tensor.storage else { throw Failure(.internalError, "raw data was copied") }
     for wrong in [byteCount - 1, byteCount + 1, 0] {
-      #expect(code { () throws(Failure) in _ = try decode(HandmadeModel.tensor("w", type, [2, 3]) { $0.field(9, bytes: [UInt8](repeating: 0, count: wrong)) }) } == .payloadMismatch)
+      #expect(
+        code { () throws(Failure) in _ = try decode(HandmadeModel.tensor("w", type, [2, 3]) { $0.field(9, bytes: [UInt8](repeating: 0, count: wrong)) }) }
+          == .payloadMismatch)
     }
   }
 
-  @Test(arguments: [
-    (.int32, [-1, 5, 1 << 30]), (.int16, [-300, 7, 0]), (.int8, [-128, 127, 1]), (.uint16, [65535, 1, 2]), (.uint8, [255, 0, 9]), (.bool, [1, 0, 1]),
-  ] as [(ElementType, [Int])])
+  @Test(
+    arguments: [
+      (.int32, [-1, 5, 1 << 30]), (.int16, [-300, 7, 0]), (.int8, [-128, 127, 1]), (.uint16, [65535, 1, 2]), (.uint8, [255, 0, 9]), (.bool, [1, 0, 1]),
+    ] as [(ElementType, [Int])])
   func int32DataHoldsNarrowIntegers(_ type: ElementType, _ numbers: [Int]) throws {
     #expect(try decode(HandmadeModel.tensor("w", type, [3]) { $0.field(5, bytes: packed(numbers)) }).integers() == numbers)
     let unpacked = HandmadeModel.tensor("w", type, [3]) { t in for number in numbers { t.field(5, integer: Int64(number)) } }
@@ -48,7 +51,9 @@ import Testing
 
   @Test func halfAndBrainFloatsStandInInt32Data() throws {
     let halves: [Float16] = [1, -2.5, 0.333]
-    #expect(try decode(HandmadeModel.tensor("w", .float16, [3]) { $0.field(5, bytes: packed(halves.map { Int($0.bitPattern) })) }).doubles() == halves.map(Double.init))
+    #expect(
+      try decode(HandmadeModel.tensor("w", .float16, [3]) { $0.field(5, bytes: packed(halves.map { Int($0.bitPattern) })) }).doubles()
+        == halves.map(Double.init))
     let brain = try decode(HandmadeModel.tensor("w", .bfloat16, [2]) { $0.field(5, bytes: packed([0x3F80, 0xC000])) })
     #expect(brain.doubles() == [1, -2])
   }
@@ -71,17 +76,21 @@ import Testing
     let whole = try decode(HandmadeModel.tensor("w", .float32, [3]) { $0.field(4, bytes: bytes) })
     #expect(whole.floats() == values)
     guard case .mapped = whole.storage else { throw Failure(.internalError, "packed floats were copied") }
-    let pieces = try decode(HandmadeModel.tensor("w", .float32, [3]) { t in
-      t.field(4, bytes: bytes[..<4])
-      t.field(4, float: values[1])
-      t.field(4, bytes: bytes[8...])
-    })
+    let pieces = try decode(
+      HandmadeModel.tensor("w", .float32, [3]) { t in
+        t.field(4, bytes: bytes[..<4])
+        t.field(4, float: values[1])
+        t.field(4, bytes: bytes[8...])
+      })
     #expect(pieces.floats() == values)
     #expect(try decode(HandmadeModel.tensor("w", .complex64, [1]) { $0.field(4, bytes: bytes[..<8]) }).byteCount == 8)
   }
 
   @Test func strings() throws {
-    let tensor = try decode(HandmadeModel.tensor("w", .string, [2]) { $0.field(6, string: "a"); $0.field(6, bytes: [0xFF, 0x00]) })
+    let tensor = try decode(
+      HandmadeModel.tensor("w", .string, [2]) {
+        $0.field(6, string: "a"); $0.field(6, bytes: [0xFF, 0x00])
+      })
     guard case .strings(let strings) = tensor.storage else { throw Failure(.internalError, "no strings") }
     #expect(strings == [Array("a".utf8), [0xFF, 0x00]])
     #expect(code { () throws(Failure) in _ = try decode(HandmadeModel.tensor("w", .string, [3]) { $0.field(6, string: "a") }) } == .payloadMismatch)
@@ -98,7 +107,11 @@ import Testing
       (HandmadeModel.tensor("w", .float32, [1]) { $0.field(7, bytes: packed([1])) }, .payloadMismatch),
       (HandmadeModel.tensor("w", .int64, [2]) { $0.field(7, bytes: packed([1])) }, .payloadMismatch),
       (HandmadeModel.tensor("w", .int64, [1]) { $0.field(7, bytes: packed([1, 2])) }, .payloadMismatch),
-      (HandmadeModel.tensor("w", .float32, [1]) { $0.field(4, float: 1); $0.field(9, bytes: [0, 0, 0, 0]) }, .payloadMismatch),
+      (
+        HandmadeModel.tensor("w", .float32, [1]) {
+          $0.field(4, float: 1); $0.field(9, bytes: [0, 0, 0, 0])
+        }, .payloadMismatch
+      ),
       (HandmadeModel.tensor("w", .float32, [-1]) { $0.field(9, bytes: []) }, .malformed),
       (HandmadeModel.tensor("w", .float32, [1 << 40, 1 << 40]) { $0.field(9, bytes: []) }, .sizeOverflow),
       (HandmadeModel.tensor("w", .int64, [1 << 61]) { $0.field(7, bytes: packed([1])) }, .sizeOverflow),
@@ -106,7 +119,9 @@ import Testing
       (HandmadeModel.tensor("w", .float32, [Int](repeating: 1, count: 65)) { $0.field(9, bytes: [0, 0, 0, 0]) }, .limitExceeded),
     ]
     for (message, expected) in cases { #expect(code { () throws(Failure) in _ = try decode(message) } == expected) }
-    let unknown = HandmadeModel.message { $0.field(2, integer: 99); $0.field(8, string: "w") }
+    let unknown = HandmadeModel.message {
+      $0.field(2, integer: 99); $0.field(8, string: "w")
+    }
     #expect(code { () throws(Failure) in _ = try decode(unknown) } == .unknownElementType)
   }
 }

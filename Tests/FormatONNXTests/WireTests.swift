@@ -39,16 +39,17 @@ import Testing
     #expect(try fields(encoder.bytes).first?.content == 6..<9)
   }
 
-  @Test(arguments: [
-    ([0x08], DiagnosticCode.truncated),  // a tag and no value
-    ([0x0A, 0x05, 0x00], .truncated),  // a length past the end
-    ([0x0D, 0x00, 0x00], .truncated),  // half a 32-bit number
-    ([0x0A] + [UInt8](repeating: 0xFF, count: 9) + [0x01], .truncated),  // a length of 2^64 - 1
-    ([0x08] + [UInt8](repeating: 0x80, count: 10) + [0x00], .malformed),  // eleven bytes
-    ([0x08] + [UInt8](repeating: 0xFF, count: 9) + [0x02], .malformed),  // 65 bits
-    ([0x00, 0x00], .malformed),  // field number 0
-    ([0x0B], .malformed), ([0x0C], .malformed), ([0x0E], .malformed), ([0x0F], .malformed),  // wire types 3, 4, 6, 7
-  ] as [([UInt8], DiagnosticCode)])
+  @Test(
+    arguments: [
+      ([0x08], DiagnosticCode.truncated),  // a tag and no value
+      ([0x0A, 0x05, 0x00], .truncated),  // a length past the end
+      ([0x0D, 0x00, 0x00], .truncated),  // half a 32-bit number
+      ([0x0A] + [UInt8](repeating: 0xFF, count: 9) + [0x01], .truncated),  // a length of 2^64 - 1
+      ([0x08] + [UInt8](repeating: 0x80, count: 10) + [0x00], .malformed),  // eleven bytes
+      ([0x08] + [UInt8](repeating: 0xFF, count: 9) + [0x02], .malformed),  // 65 bits
+      ([0x00, 0x00], .malformed),  // field number 0
+      ([0x0B], .malformed), ([0x0C], .malformed), ([0x0E], .malformed), ([0x0F], .malformed),  // wire types 3, 4, 6, 7
+    ] as [([UInt8], DiagnosticCode)])
   func brokenEncodingsAreRefused(_ bytes: [UInt8], _ expected: DiagnosticCode) {
     #expect(code { () throws(Failure) in _ = try fields(bytes) } == expected)
   }

@@ -149,6 +149,23 @@ private let n = Dim(symbol: "n")
     #expect(typed.shape(of: large) == Shape([1 << 16, 2]))
   }
 
+  /// A contraction of 2^32 products from two vectors of 2^16 elements, and a chain of large results.
+  @Test func foldingHasABudget() throws {
+    var builder = GraphBuilder(name: "bomb")
+    let vector = builder.constant("v", try Tensor(float32: [Float](repeating: 1, count: 1 << 16), dims: [1 << 16]))
+    let scalar = builder.node(.matrix(.einsum(equation: "i,j->")), [vector, vector], result: "scalar")
+    var last = vector
+    for index in 0..<2000 { last = builder.node(.unary(.exp), [last], result: "e\(index)") }
+    builder.outputs([scalar, last])
+    let clock = ContinuousClock()
+    let graph = try builder.finish()
+    var typed: TypedGraph?
+    #expect(try clock.measure { typed = try infer(graph) } < .seconds(30))
+    #expect(typed?.constant(scalar) == nil)
+    #expect(typed?.constant(last) == nil)
+    #expect(typed?.shape(of: last) == Shape([1 << 16]))
+  }
+
   /// A weight of a file that was cut after it was mapped: touching it would end the process.
   @Test func weightsAreNeverRead() throws {
     let path = NSTemporaryDirectory() + "vitconv-inference-\(UUID().uuidString)"
@@ -257,6 +274,24 @@ private let n = Dim(symbol: "n")
     let typed = try infer(try builder.finish())
     #expect(typed.known(pads)?.dimensions?.description == "[n, 0, 2, 1]")
     #expect(typed.shape(of: y)?.description == "[2*n+2, 5]")
+  }
+
+  /// What pads an axis to a multiple of the window: `(3 - n % 3) % 3`.
+  @Test func windowsOfSymbolicAxes() throws {
+    var builder = GraphBuilder(name: "windows")
+    let x = builder.input("x", TensorType(.float32, Shape([n, 4])))
+    let three = builder.constant("three", try Tensor(int64: [3], dims: [1]))
+    let size = builder.node(.generator(.shape(start: 0, end: 1)), [x], result: "size")
+    let rest = builder.node(.binary(.modulo(truncated: false)), [size, three], result: "rest")
+    let missing = builder.node(.binary(.subtract), [three, rest], result: "missing")
+    let pad = builder.node(.binary(.modulo(truncated: false)), [missing, three], result: "pad")
+    let zeros = builder.constant("zeros", try Tensor(int64: [0, 0], dims: [2]))
+    let zero = builder.constant("zero", try Tensor(int64: [0], dims: [1]))
+    let pads = builder.node(.layout(.concat(axis: 0)), [zeros, pad, zero], result: "pads")
+    let y = builder.node(.layout(.pad(.constant)), [x, pads], result: "y")
+    builder.outputs([y])
+    let shape = try #require(try infer(try builder.finish()).shape(of: y))
+    for size in 1...9 { #expect(shape.substituting(["n": size])?.concrete == [(size + 2) / 3 * 3, 4]) }
   }
 
   @Test func slicesOfSymbolicAxes() throws {

@@ -129,11 +129,14 @@ import Testing
     }
   }
 
-  @Test func integerDivisionByZeroIsRefused() throws {
+  @Test func remaindersAndDivisionsAtTheEdges() throws {
     let one = try Tensor(int64: [1], dims: [1])
     let zero = try Tensor(int64: [0], dims: [1])
     #expect(throws: Failure.self) { try BinaryOp.divide.evaluate([one, zero], resultCount: 1) }
     #expect(throws: Failure.self) { try BinaryOp.modulo(truncated: true).evaluate([one, zero], resultCount: 1) }
+    let real = try BinaryOp.modulo(truncated: false).evaluate(
+      [try Tensor(float32: [-4.5, 4.5, 3], dims: [3]), try Tensor(float32: [2, -2, 2], dims: [3])], resultCount: 1)
+    #expect(real[0].floats() == [1.5, -1.5, 1])
     let least = try Tensor(int64: [.min], dims: [1])
     let minusOne = try Tensor(int64: [-1], dims: [1])
     #expect(try BinaryOp.divide.evaluate([least, minusOne], resultCount: 1)[0].integers() == [.min])

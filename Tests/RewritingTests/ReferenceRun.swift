@@ -37,11 +37,12 @@ final class ReferenceSource: ActivationSource {
     self.loss = loss
   }
 
-  func activations(_ requests: [ActivationRequest], of graph: Graph, samples: Range<Int>) throws(Failure) -> [Tensor] {
+  func activations(
+    _ requests: [ActivationRequest], of graph: Graph, samples: Range<Int>, boundary: ActivationRequest?
+  ) throws(Failure) -> [Tensor] {
     do {
       let values = try referenceValues(graph, inputs)
-      guard samples == 0..<sampleCount else { throw Failure(.internalError, "only all samples are run") }
-      return requests.compactMap { values[$0.value] }
+      return try requests.compactMap { try values[$0.value]?.selecting(Array(samples), axis: $0.batchAxis) }
     } catch let failure as Failure { throw failure } catch { throw Failure(.internalError, "\(error)") }
   }
 

@@ -109,7 +109,8 @@ private func outcome(of bytes: [UInt8], path: String? = nil) -> Failure? {
     let outside = folder.deletingLastPathComponent().appendingPathComponent("outside.bin")
     try Data(repeating: 1, count: 1 << 16).write(to: outside)
     try FileManager.default.createSymbolicLink(at: folder.appendingPathComponent("link.bin"), withDestinationURL: outside)
-    for companion in try FileManager.default.contentsOfDirectory(atPath: Fixtures.path("crashers")) where !companion.hasSuffix(".onnx") && !companion.hasSuffix(".json") {
+    for companion in try FileManager.default.contentsOfDirectory(atPath: Fixtures.path("crashers"))
+    where !companion.hasSuffix(".onnx") && !companion.hasSuffix(".json") {
       try FileManager.default.copyItem(atPath: Fixtures.path("crashers/\(companion)"), toPath: folder.appendingPathComponent(companion).path)
     }
     let path = folder.appendingPathComponent(entry.name).path

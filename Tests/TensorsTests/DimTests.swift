@@ -86,6 +86,25 @@ import Testing
     #expect(n.multiplied(by: large)?.substituting(["n": 3]) == nil)
   }
 
+  /// Expressions that a hostile file could double with every node end in nil and not in memory.
+  @Test func growthEnds() {
+    let (n, m) = (Dim(symbol: "n"), Dim(symbol: "m"))
+    var square: Dim? = n
+    var sum = n.adding(1)
+    var quotient: Dim? = n
+    var greatest: Dim? = n.subtracting(m)
+    for _ in 0..<128 {
+      square = square.flatMap { $0.multiplied(by: $0) }
+      sum = sum.flatMap { $0.multiplied(by: $0)?.adding(m) }
+      quotient = quotient.flatMap { $0.adding(1)?.floorDivided(by: m) }
+      greatest = greatest.flatMap { a in m.subtracting(a).flatMap { a.maximum($0) } }
+    }
+    #expect(square == nil)
+    #expect(sum == nil)
+    #expect(quotient == nil)
+    #expect(greatest == nil)
+  }
+
   @Test func broadcastingFollowsTheStandard() {
     let (n, m) = (Dim(symbol: "n"), Dim(symbol: "m"))
     #expect(Dim(3).broadcast(with: 1) == 3)

@@ -117,7 +117,8 @@ extension SpellingRequest {
       throw Failure(.notExpressible, "Slice without starts or ends", at: .element(node.name))
     }
     let axes = try constantIntegers(at: 3, "axes of Slice", until: 10)
-    return OperatorSpelling("Slice", [("starts", .ints(starts)), ("ends", .ints(ends))] + (axes.map { [("axes", .ints($0))] } ?? []), operands: [node.input(0)])
+    return OperatorSpelling(
+      "Slice", [("starts", .ints(starts)), ("ends", .ints(ends))] + (axes.map { [("axes", .ints($0))] } ?? []), operands: [node.input(0)])
   }
 
   private func pad(_ mode: PadMode) throws(Failure) -> OperatorSpelling {

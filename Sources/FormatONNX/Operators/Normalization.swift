@@ -22,7 +22,8 @@ enum NormalizationRules {
       if view.version < 21 { return .unsupported("one scale per group, as before version 21") }
       guard let groups = try view.int("num_groups"), groups > 0 else { throw view.bad("num_groups", "is missing or not positive") }
       let epsilon = try view.float("epsilon", default: 1e-5)
-      return try view.int("stash_type", default: 1) == 1 ? .op(.normalization(.group(groups: groups, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+      return try view.int("stash_type", default: 1) == 1
+        ? .op(.normalization(.group(groups: groups, epsilon: epsilon)), of: view) : .unsupported("its stash type")
     },
     "LpNormalization": { view throws(Failure) in
       let axis = try view.int("axis", default: -1)

@@ -56,7 +56,6 @@ extension BinaryOp: Operator {
       case .and, .or, .xor: if element != .bool { throw Failure(.typeMismatch, "\(mnemonic) of \(element.name)") }
       case .equal: break
       case .biasGelu: try checkFloat(element)
-      case .modulo(truncated: false): if element.isFloatingPoint { throw Failure(.typeMismatch, "Mod of \(element.name) needs fmod") }
       default: try checkNumeric(element)
       }
     }
@@ -84,9 +83,10 @@ extension BinaryOp: Operator {
         guard !isReal, let low = x.lowerBound, low >= 0, let divisor = y.lowerBound, divisor > 0 else { return nil }
         return x.floorDivided(by: y)
       }
-    case .modulo:
+    case .modulo(let truncated):
+      // Of a positive divisor the remainder is what the floor leaves; the truncated one only of what is not negative.
       body = { x, y in
-        guard let low = x.lowerBound, low >= 0, let divisor = y.lowerBound, divisor > 0 else { return nil }
+        guard let divisor = y.lowerBound, divisor > 0, !truncated || (x.lowerBound ?? -1) >= 0 else { return nil }
         return x.floorDivided(by: y).flatMap { $0.multiplied(by: y) }.flatMap { x.subtracting($0) }
       }
     case .power: body = { x, y in y.value == 1 ? x : y.value == 2 ? x.multiplied(by: x) : nil }
@@ -152,7 +152,12 @@ extension BinaryOp: Operator {
     case .multiply: broadcastMap(x, xDims, y, yDims, to: dims) { $0 * $1 }
     case .divide: broadcastMap(x, xDims, y, yDims, to: dims) { $0 / $1 }
     case .power: broadcastMap(x, xDims, y, yDims, to: dims) { pow($0, $1) }
-    case .modulo: broadcastMap(x, xDims, y, yDims, to: dims) { fmod($0, $1) }
+    case .modulo(truncated: true): broadcastMap(x, xDims, y, yDims, to: dims) { fmod($0, $1) }
+    case .modulo(truncated: false):
+      broadcastMap(x, xDims, y, yDims, to: dims) { a, b in
+        let rest = fmod(a, b)
+        return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest
+      }
     case .minimum: broadcastMap(x, xDims, y, yDims, to: dims) { $0.isNaN || $1.isNaN ? .nan : min($0, $1) }
     case .maximum: broadcastMap(x, xDims, y, yDims, to: dims) { $0.isNaN || $1.isNaN ? .nan : max($0, $1) }
     case .prelu: broadcastMap(x, xDims, y, yDims, to: dims) { $0 < 0 ? $0 * $1 : $0 }

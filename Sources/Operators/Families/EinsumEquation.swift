@@ -100,6 +100,12 @@ struct EinsumEquation {
     var labels = operands[0]
     var dims = shapes[0]
     for (index, step) in steps().enumerated() {
+      let summed = step.labels.subtracting(step.output)
+      for labels in [Array(summed), step.output] {
+        guard let count = labels.map({ sizes[$0] ?? 1 }).checkedProduct, count <= 1 << 28 else {
+          throw Failure(.outOfMemory, "Einsum: a contraction is too large for the reference kernels")
+        }
+      }
       let alone = operands.count == 1
       current = EinsumEquation.contract(
         (current, labels, dims), alone ? ([1], [], []) : (values[index + 1], operands[index + 1], shapes[index + 1]), to: step.output, sizes)

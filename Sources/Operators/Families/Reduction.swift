@@ -89,15 +89,15 @@ extension ReductionOp: Operator {
     let kept = x.dims.indices.filter { !axes.contains($0) }
     let starts = offsets(dims: kept.map { x.dims[$0] }, strides: kept.map { strides[$0] })
     let places = offsets(dims: axes.map { x.dims[$0] }, strides: axes.map { strides[$0] })
-    guard !places.isEmpty || !(kind == .max || kind == .min || isIndex) else {
-      throw mismatch("an empty axis has no extreme")
-    }
+    // Of nothing the maximum is the least number there is, and the other way round; an index there is none.
+    guard !places.isEmpty || !isIndex else { throw mismatch("an empty axis has no extreme") }
     if x.elementType == .bool {
       let truths = x.truths()
       let result = starts.map { start in kind == .max ? places.contains { truths[start + $0] } : places.allSatisfy { truths[start + $0] } }
       return [try Tensor(dims: dims, truths: result)]
     }
     if x.elementType.isInteger, let reduce = wholeReduction {
+      guard !places.isEmpty || (kind != .max && kind != .min) else { throw notRunnable(x.elementType) }
       let values = try x.wholes(for: mnemonic)
       return [try Tensor(element, dims: dims, wholes: starts.map { start in reduce(values, start, places) })]
     }

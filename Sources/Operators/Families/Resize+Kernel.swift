@@ -17,7 +17,7 @@ extension ResizeOp {
     for axis in dims.indices where dims[axis] != current[axis] || (scales?[axis] ?? 1) != 1 {
       guard current[axis] > 0 else { throw Failure(.shapeMismatch, "Resize: an empty axis cannot be resized") }
       let scale = scales?[axis] ?? Double(dims[axis]) / Double(current[axis])
-      let taps = (0..<dims[axis]).map { self.taps($0, from: current[axis], to: dims[axis], scale: scale) }
+      let taps = (0..<dims[axis]).map { self.taps($0, from: current[axis], to: scale * Double(current[axis]), scale: scale) }
       let rows = AxisRows(current, axis: axis)
       current[axis] = dims[axis]
       var result = [Double](repeating: 0, count: current.reduce(1, *))
@@ -36,12 +36,13 @@ extension ResizeOp {
     return try Tensor(element, dims: dims, wholes: values.map { saturated($0) })
   }
 
-  private func taps(_ place: Int, from size: Int, to target: Int, scale: Double) -> [Tap] {
+  /// - Parameter target: the size that the scale asks for, before it is rounded down to whole elements.
+  private func taps(_ place: Int, from size: Int, to target: Double, scale: Double) -> [Tap] {
     let position: Double
     switch coordinates {
     case .halfPixel: position = (Double(place) + 0.5) / scale - 0.5
     case .pytorchHalfPixel: position = target > 1 ? (Double(place) + 0.5) / scale - 0.5 : 0
-    case .alignCorners: position = target > 1 ? Double(place) * Double(size - 1) / Double(target - 1) : 0
+    case .alignCorners: position = target > 1 ? Double(place) * Double(size - 1) / (target - 1) : 0
     case .asymmetric: position = Double(place) / scale
     }
     func inside(_ index: Double) -> Int { Int(min(max(index, 0), Double(size - 1))) }

@@ -13,13 +13,25 @@ enum MultiHeadAttention {
     guard case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0), let probabilities = view.graph[anchor].output(0)
     else { return nil }
     do throws(Refusal) {
-      guard let path = try view.scorePath(scores) else { return nil }
+      guard let path = try scorePath(scores, probabilities, view) else { return nil }
       guard let product = try view.valueProduct(probabilities) else { throw Refusal(anchor, "the probabilities multiply no values") }
       let attention = try Attention(view, softmax: anchor, axis: axis, path: path, product: product)
       return .block(try attention.block())
     } catch {
       guard let at = view.original(of: error.at) ?? view.original(of: anchor) else { return nil }
       return .nearMiss(NearMiss(at: at, lookedLike: error.family, reason: error.reason))
+    }
+  }
+
+  /// A refusal counts only where the probabilities meet values: a gate's softmax is none of attention's business.
+  private static func scorePath(_ scores: ValueID, _ probabilities: ValueID, _ view: GraphView) throws(Refusal) -> ScorePath? {
+    do throws(Refusal) {
+      return try view.scorePath(scores)
+    } catch {
+      do throws(Refusal) {
+        if try view.valueProduct(probabilities) == nil { return nil }
+      } catch {}
+      throw error
     }
   }
 }
@@ -143,15 +155,17 @@ private struct Attention {
     guard roles.queryTokens.allSatisfy(isWhole), roles.batch.allSatisfy(isWhole) else {
       throw Refusal(path.product, "tokens attend inside windows", as: .window)
     }
-    guard let batch = roles.batch.size, let input = view.graph.inputs.first(where: { (view.shape($0)?.rank ?? 0) > 0 }), let size = view.shape(input)?[0] else { return }
-    if batch != size && batch != 1 {
-      throw Refusal(path.product, "tokens attend in \(batch) groups, the input holds \(size) samples", as: roles.batch.count > 1 ? .axial : .window)
+    // As many groups of tokens as samples: images have them on the first axis, token tensors on either of the first two.
+    guard let batch = roles.batch.size, let input = view.graph.inputs.first(where: { (view.shape($0)?.rank ?? 0) > 0 }), let sizes = view.shape(input) else { return }
+    if batch != 1, !sizes.dims.prefix(sizes.rank == 3 ? 2 : 1).contains(batch) {
+      throw Refusal(path.product, "tokens attend in \(batch) groups, the input holds \(sizes[0]) samples", as: roles.batch.count > 1 ? .axial : .window)
     }
   }
 
   func block() throws(Refusal) -> AttentionBlock {
     let branch = try OutputBranch(view, from: product.product, roles: roles)
-    let bias = ScoreBiasReading.read(path.biases, view)
+    let core = try core()
+    let bias = ScoreBiasReading.read(path.biases, view, map: map(core) ?? query.base)
     var nodes = Set(path.nodes + product.nodes + [softmax, product.product] + branch.nodes)
     for traced in [query, key, value] { nodes.formUnion(traced.nodes) }
     guard let q = projection(query, roles.query), var k = projection(key, roles.key), let v = projection(value, roles.value) else {
@@ -171,8 +185,8 @@ private struct Attention {
     let (parameters, cost) = figures(q, k, v, branch.projection, tokens: tokens, keys: keys)
     return AttentionBlock(
       name: "", family: bias.causal ? .causal : .selfAttention, heads: roles.heads, headDim: roles.headDim, valueDim: roles.valueDim, queryTokens: tokens,
-      keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", causal: bias.causal, input: input, inputLayout: inputLayout,
-      keyInput: input, query: q, key: k, value: v, outputProjection: branch.projection, core: try core(), merged: branch.merged, output: branch.output,
+      keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", rotary: query.rotary || key.rotary, causal: bias.causal, input: input, inputLayout: inputLayout,
+      keyInput: input, query: q, key: k, value: v, outputProjection: branch.projection, core: core, merged: branch.merged?.value, mergedLayout: branch.merged?.layout, output: branch.output,
       outputLayout: branch.layout, outputHasBias: branch.hasBias, norm: norm?.0, normInput: norm?.1, residualAdd: branch.residualAdd, residualSum: branch.residualSum,
       nodes: view.originals(of: nodes), parameters: parameters, cost: cost)
   }
@@ -219,14 +233,22 @@ private struct Attention {
     throw Refusal(softmax, "the attention map is not a value of the graph")
   }
 
+  /// The value that the attention map, or the operator that makes it, gives.
+  private func map(_ core: AttentionCore) -> ValueID? {
+    switch core {
+    case .softmax(_, _, let probabilities, _): probabilities
+    case .fused(let node): view.original[node].output(0)
+    }
+  }
+
   /// Parameters are those of the four projections; multiply-adds those of the projections and the two
   /// products, for one sample.
   private func figures(_ q: Projection, _ k: Projection, _ v: Projection, _ output: Projection?, tokens: Dim, keys: Dim) -> (Int, Cost) {
     func count(_ projection: Projection?) -> Int {
       guard let projection else { return 0 }
-      return projection.weight.rows * projection.weight.columns + (projection.bias?.columns ?? 0)
+      return (projection.weight.rows &* projection.weight.columns) &+ (projection.bias?.columns ?? 0)
     }
-    let parameters = [q, k, v, output].reduce(0) { $0 + count($1) }
+    let parameters = [q, k, v, output].reduce(0) { $0 &+ count($1) }
     guard let n = tokens.value, let m = keys.value else { return (parameters, Cost()) }
     func product(_ factors: Int...) -> Int { factors.checkedProduct ?? 0 }
     let weights = [q, v].map { product(n, $0.weight.rows, $0.weight.columns) }.reduce(0, &+) &+ product(m, k.weight.rows, k.weight.columns)

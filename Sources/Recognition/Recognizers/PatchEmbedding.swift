@@ -17,45 +17,53 @@ enum PatchEmbedding {
     return nil
   }
 
-  /// Follows the patches to where other tokens join them.
+  /// Follows the patches to where other tokens join them. Slices that part the tokens again (registers are set in behind
+  /// the class token that way) are followed while they keep all patches.
   private static func joined(_ view: GraphView, from start: ValueID, shape: Shape, height: Int, width: Int) -> TokenGeometry? {
+    let patches = AxisLayout.normalized([AxisFactor(.base(2), size: Dim(height)), AxisFactor(.base(3), size: Dim(width))])
     var value = start
-    guard var layout = Optional(AxisLayout(identity: shape)) else { return nil }
-    let rows = AxisFactor(.base(2), size: Dim(height))
-    let columns = AxisFactor(.base(3), size: Dim(width))
-    let patches = AxisLayout.normalized([rows, columns])
-    var result: TokenGeometry?
-    for _ in 0..<32 {
-      if result == nil, layout.axes.contains(patches) { result = TokenGeometry(prefixTokens: 0, gridHeight: height, gridWidth: width) }
-      var next: ValueID?
+    var layout = AxisLayout(identity: shape)
+    // Once patches are tokens: their axis, and how many tokens lie before and behind them.
+    var tokens: (axis: Int, before: Int, after: Int)?
+    var steps = 0
+    follow: while steps < 64 {
+      steps += 1
+      if tokens == nil, let axis = layout.axes.firstIndex(of: patches) { tokens = (axis, 0, 0) }
       for id in view.uses.readers(of: value) {
         let node = view.graph[id]
-        guard let output = node.output(0) else { continue }
-        if Rearrangement.isRearrangement(node), node.input(0) == value, let moved = Rearrangement.apply(node, to: layout, in: view.typed), moved.offsets.isEmpty {
-          layout = moved
-          next = output
-        } else if case .layout(.concat(let axis)) = node.op, let rank = view.shape(output)?.rank, let geometry = result {
-          let position = axis < 0 ? axis + rank : axis
-          guard layout.axes.indices.contains(position), layout.axes[position] == patches || position == layout.axes.count - 2,
-            let index = node.inputs.firstIndex(of: value)
-          else { continue }
-          let sizes = node.inputs.map { $0.flatMap { view.shape($0)?[position].value } }
-          guard sizes.allSatisfy({ $0 != nil }) else { return nil }
-          let before = sizes[..<index].reduce(0) { $0 + ($1 ?? 0) }
-          let after = sizes[(index + 1)...].reduce(0) { $0 + ($1 ?? 0) }
-          result = TokenGeometry(
-            prefixTokens: geometry.prefixTokens + before, gridHeight: height, gridWidth: width, suffixTokens: geometry.suffixTokens + after)
-          if let grown = view.shape(output)?[position] { layout.axes[position] = [AxisFactor(.channel, size: grown)] }
-          next = output
-        } else if keepsTokens(node, value, view) {
-          next = output
+        guard let output = node.output(0), let result = view.shape(output) else { continue }
+        if keepsTokens(node, value, view) {
+          value = output
+          continue follow
         }
-        if next != nil { break }
+        guard let (axis, before, after) = tokens else {
+          guard Rearrangement.isRearrangement(node), node.input(0) == value, let moved = Rearrangement.apply(node, to: layout, in: view.typed), moved.offsets.isEmpty
+          else { continue }
+          layout = moved
+          value = output
+          continue follow
+        }
+        if case .layout(.concat(let joint)) = node.op, (joint < 0 ? joint + result.rank : joint) == axis, let index = node.inputs.firstIndex(of: value) {
+          let sizes = node.inputs.compactMap { $0.flatMap { view.shape($0)?[axis].value } }
+          guard sizes.count == node.inputs.count else { return nil }
+          tokens = (axis, before + sizes[..<index].reduce(0, +), after + sizes[(index + 1)...].reduce(0, +))
+          value = output
+          continue follow
+        }
+        guard Rearrangement.isRearrangement(node), node.input(0) == value, let whole = view.shape(value),
+          let part = Rearrangement.apply(node, to: AxisLayout(identity: whole), in: view.typed), part.offsets.allSatisfy({ $0.key == .base(axis) }),
+          let moved = part.axes.firstIndex(where: { $0.count == 1 && $0[0].source == .base(axis) && $0[0].stride == 1 }),
+          let kept = result[moved].value, let all = whole[axis].value
+        else { continue }
+        let first = part.offsets[.base(axis)] ?? 0
+        guard first <= before, first + kept >= all - after else { continue }
+        tokens = (moved, before - first, first + kept - (all - after))
+        value = output
+        continue follow
       }
-      guard let found = next else { return result }
-      value = found
+      break
     }
-    return result
+    return tokens.map { TokenGeometry(prefixTokens: $0.before, gridHeight: height, gridWidth: width, suffixTokens: $0.after) }
   }
 
   /// Position embeddings, norms and casts leave tokens where they are.

@@ -84,6 +84,7 @@ public struct FCViT: Rewrite {
     guard block.family == .selfAttention else { return "it is \(block.family.rawValue) attention, not self-attention over all tokens" }
     guard block.keyInput == block.input else { return "keys come from other tokens than queries" }
     guard block.qkNorm == "none" else { return "queries and keys are normalized (\(block.qkNorm)), so that a mean query is no projection of a mean token" }
+    if block.rotary { return "queries and keys are rotated by position, so that a mean query is no projection of a mean token" }
     switch block.bias {
     case .computed: return "its score bias is computed from the input"
     case .mask: return "its scores are masked"
@@ -175,10 +176,10 @@ public struct FCViT: Rewrite {
     guard case .samples(let least) = Self.calibration, source.calibrationCount >= least else {
       throw Failure(.calibrationData, "\(source.calibrationCount) calibration samples are too few for a fit", advice: "give 32 or more, and as many again to measure on")
     }
-    let samples = fitting.fitSamples(source)
+    let (samples, calibrationCount) = Fitting.fitSamples(source)
     let request = ActivationRequest(site.block.input, batchAxis: site.block.inputLayout.batch)
     func tokens(of graph: Graph) throws(Failure) -> TokenBatch {
-      guard let tensor = try source.activations([request], of: graph, samples: samples).first else { throw Failure(.internalError, "no activations came back") }
+      guard let tensor = try source.activations([request], of: graph, samples: samples, boundary: site.boundary).first else { throw Failure(.internalError, "no activations came back") }
       return try TokenBatch(tensor, layout: site.block.inputLayout)
     }
     let weights = try BlockWeights(site.block, in: site.original)
@@ -191,7 +192,7 @@ public struct FCViT: Rewrite {
       fitting.targets[site.index] = target
     }
     let problem = try FCViTProblem(
-      weights, grid: grid, inputs: inputs, target: target, calibrationCount: source.calibrationCount,
+      weights, grid: grid, inputs: inputs, target: target, calibrationCount: calibrationCount,
       largestKernel: largestKernel)
     let prepared = PreparedFCViT(problem: problem, outputChannels: site.block.outputProjection?.weight.columns ?? 0)
     fitting.keep(prepared, site.index)
@@ -202,10 +203,8 @@ public struct FCViT: Rewrite {
   static func replaced(_ site: RewriteSite) -> (value: ValueID, layout: TokenLayout, isMerged: Bool)? {
     let block = site.block
     let width = Dim(block.heads * block.valueDim)
-    if let merged = block.merged, let shape = site.original.shape(of: merged), shape.rank == 3 {
-      for layout in [block.outputLayout, block.inputLayout] where shape[layout.token] == block.queryTokens && shape[layout.channel] == width {
-        return (merged, layout, true)
-      }
+    if let merged = block.merged, let layout = block.mergedLayout, let shape = site.original.shape(of: merged), shape.rank == 3, shape[layout.channel] == width {
+      return (merged, layout, true)
     }
     guard let shape = site.original.shape(of: block.output), shape.rank == 3 else { return nil }
     return (block.output, block.outputLayout, false)
@@ -267,7 +266,8 @@ public struct FittedFCViT: FittedRewrite {
       guard let weight = projection.weight.materialized(), projection.bias.map({ $0.materialized() != nil }) ?? true else {
         throw Failure(.rewriteRefused, "the output projection cannot be read as numbers", at: .element(block.name))
       }
-      let bias = projection.bias?.materialized() ?? [Double](repeating: 0, count: width)
+      // A fused node behind the output may add the bias itself.
+      let bias = (block.outputHasBias ? projection.bias?.materialized() : nil) ?? [Double](repeating: 0, count: width)
       rows = try made.linear(rows, weight, bias, inputs: projection.weight.rows, "output")
     }
     made.patch.replace(place.value, with: made.ordered(rows, as: place.layout, "ordered"))

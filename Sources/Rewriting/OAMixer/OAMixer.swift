@@ -101,25 +101,33 @@ public struct OAMixer: Rewrite {
     [RewriteCandidate(self, macs: site.block.cost.macs, error: 0)]
   }
 
-  /// Tries a few strengths on held-out loss, then halves the steps around the best one; the smaller wins a tie.
+  /// Goes up a ladder of strengths until the held-out loss rises, then halves the steps around the best one; the smaller
+  /// wins a tie.
   private func searched(_ site: RewriteSite, _ grid: PatchGrid, _ fitting: Fitting) throws(Failure) -> FittedOAMixer {
     guard let source = fitting.source else {
       throw Failure(.calibrationData, "a search for kappa needs samples", advice: "give --samples, or kappa=VALUE")
     }
-    func loss(_ kappa: Double) throws(Failure) -> Double {
-      let candidate = FittedOAMixer(rewrite: self, grid: grid, kappa: kappa, block: site.block)
-      return try source.heldOutLoss(of: try candidate.patch(site, on: fitting.current).commit())
-    }
+    // All trials differ from here on only.
+    _ = try source.activations([site.boundary], of: fitting.current, samples: 0..<min(1, source.sampleCount), boundary: site.boundary)
     var tried: [(kappa: Double, loss: Double)] = []
-    for kappa in [0, 0.25, 0.5, 1, 2, 4] where kappa <= largestKappa { tried.append((kappa, try loss(kappa))) }
+    func measured(_ kappa: Double) throws(Failure) -> Double {
+      let candidate = FittedOAMixer(rewrite: self, grid: grid, kappa: kappa, block: site.block)
+      let loss = try source.heldOutLoss(of: try candidate.patch(site, on: fitting.current).commit())
+      tried.append((kappa, loss))
+      return loss
+    }
+    var last = Double.infinity
+    for kappa in [0, 0.25, 0.5, 1, 2, 4] where kappa <= largestKappa {
+      let loss = try measured(kappa)
+      if loss > last { break }
+      last = loss
+    }
     func best() -> (kappa: Double, loss: Double) { tried.min { ($0.loss, $0.kappa) < ($1.loss, $1.kappa) } ?? (0, .infinity) }
-    for _ in 0..<3 {
+    for _ in 0..<2 {
       let center = best().kappa
       let below = tried.map(\.kappa).filter { $0 < center }.max() ?? center
       let above = tried.map(\.kappa).filter { $0 > center }.min() ?? min(2 * center, largestKappa)
-      for kappa in [(below + center) / 2, (center + above) / 2] where !tried.contains(where: { $0.kappa == kappa }) {
-        tried.append((kappa, try loss(kappa)))
-      }
+      for kappa in [(below + center) / 2, (center + above) / 2] where !tried.contains(where: { $0.kappa == kappa }) { _ = try measured(kappa) }
     }
     return FittedOAMixer(rewrite: self, grid: grid, kappa: best().kappa, loss: best().loss, block: site.block)
   }
