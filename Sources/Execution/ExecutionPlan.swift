@@ -16,6 +16,7 @@ public final class ExecutionPlan {
   private let options: RunOptions
   private let wanted: [ValueID]
   private let body: Body
+  private let team: Parallel.Team
 
   /// Bytes of the arena that holds everything computed; inputs included, weights not.
   public let arenaBytes: Int
@@ -39,11 +40,13 @@ public final class ExecutionPlan {
     wanted = Array(Set(typed.graph.outputs + keeping)).sorted()
     if options.precision == .reference {
       let plan = try ReferencePlan(typed, wanted: wanted)
+      team = .pool
       body = .reference(plan)
       (arenaBytes, packedBytes, stepCount) = (0, 0, plan.count)
       return
     }
-    Parallel.setThreads(options.threads)
+    team = PlanBuilder.team(for: typed.graph)
+    Parallel.use(team, threads: options.threads)
     let builder = PlanBuilder(typed, keeping: keeping, weights: weights)
     try builder.build()
     let memory = MemoryPlan(builder.slots, builder.steps)
@@ -70,7 +73,7 @@ public final class ExecutionPlan {
   }
 
   private func run(_ inputs: [ValueID: Tensor], _ steps: [Step], _ memory: PlanMemory, _ views: [ValueID: View]) throws(Failure) -> RunResult {
-    Parallel.setThreads(options.threads)
+    Parallel.use(team, threads: options.threads)
     for (value, tensor) in inputs {
       guard let view = views[value] else { continue }
       unsafe tensor.withUnsafeBytes { source in
