@@ -95,7 +95,7 @@ let package = Package(
     tests("ValidationTests", ["Validation", "Canonicalization", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("ReportingTests", ["Reporting", "Validation", "TestSupport"]),
     tests("FileTests", ["Pipeline", "TestSupport"]),
-    tests("ContractTests", ["Pipeline", "TestSupport"]),
+    tests("ContractTests", ["Pipeline", "Rewriting", "FormatNPZ", "Tensors", "TestSupport"]),
     tests("RobustnessTests", ["Pipeline", "FormatONNX", "TestSupport"]),
     tests("ArchitectureTests", ["Diagnostics", "TestSupport"]),
     tests("EndToEndTests", ["vitconv", "FormatNPZ", "Tensors", "TestSupport"]),
