@@ -1,92 +1,126 @@
 import Diagnostics
-import FormatNPZ
-import Foundation
-import Pipeline
-import Reporting
-import Rewriting
-import Tensors
+import Execution
+import GraphIR
+import Inference
+import Operators
+import Recognition
 import TestSupport
+import Tensors
 import Testing
+import Validation
 
-/// What every rewrite of the catalogue declares, held against what it does to a trained model.
-@Suite struct RewriteContractTests {
-  static let ids = RewriteCatalogue.all.map { $0.id }
-  private static let model = Fixtures.path("models/digits.legacy17.onnx")
+@testable import Pipeline
+@testable import Rewriting
 
-  private let folder: URL
-  private let samples: String
+/// Every rewrite of the catalogue is held to what it declares, on trained models of two exporters.
+@Suite(.serialized) struct RewriteContractTests {
+  static let models = ["digits.legacy17", "digits.dynamo18"]
+  static let cases = models.flatMap { model in RewriteCatalogue.all.map { Case(model: model, id: $0.id) } }
 
-  /// A few dozen of the digits: enough for every rewrite's need, few enough for a build without optimization.
-  init() throws {
-    folder = FileManager.default.temporaryDirectory.appending(path: "contract-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    samples = folder.appending(path: "few.npz").path
-    let all = try ArrayArchive.read(path: Fixtures.path("data/digits.npz"))
-    try ArrayArchive(all.entries.map { ($0.name, try $0.tensor.selecting(Array(0..<40))) }).write(to: samples)
+  struct Case: Sendable, CustomTestStringConvertible {
+    var model: String
+    var id: String
+    var testDescription: String { "\(id) on \(model)" }
   }
 
-  private func path(_ name: String) -> String { folder.appending(path: name).path }
+  /// A model, what is recognized in it, and a few samples.
+  struct Subject {
+    let analysis: ModelAnalysis
+    let source: SampleActivations
+    let samples: SampleSet
+    let rewrite: any Rewrite.Type
 
-  private func outputs(of model: String) throws -> [Tensor] {
-    let target = path("\(UUID().uuidString).npz")
-    _ = try Running.run(model, inputs: samples, output: target)
-    return try ArrayArchive.read(path: target).entries.map(\.tensor)
+    init(_ subject: Case) throws {
+      let path = Fixtures.path("models/\(subject.model).onnx")
+      analysis = try ModelAnalysis.read(path, shapes: [:])
+      samples = try SampleSet.read(Fixtures.path("data/digits.npz"), for: analysis.graph).prefix(24)
+      source = try SampleActivations(samples, calibrationCount: 16, original: analysis.graph, options: RunOptions(threads: 1))
+      rewrite = try #require(RewriteCatalogue.all.first { $0.id == subject.id })
+    }
+
+    func run() -> RewriteRun { RewriteRun(original: analysis.typed, blocks: analysis.recognized.blocks, source: source) }
+    func choices(_ parameters: [String], at blocks: [Int]) throws -> [BlockRewrite] {
+      let made = try rewrite.init(parameters: parameters)
+      return blocks.map { BlockRewrite($0, made) }
+    }
+    func output(_ graph: Graph) throws -> Tensor {
+      try #require(try SampleActivations.outputs(of: graph, on: samples, options: RunOptions(threads: 1)).first)
+    }
+    /// Parameters away from the neutral setting that need no search.
+    var elsewhere: [String] { rewrite.id == OAMixer.id ? ["kappa=0.7"] : [] }
   }
 
-  /// Rewrites all blocks; every one must be rewritten.
-  private func convert(_ specification: String) throws -> String {
-    let target = path("\(UUID().uuidString).onnx")
-    var request = ConversionRequest(input: Self.model, output: target)
-    request.rewrites = [specification]
-    request.samples = samples
-    let report = try Conversion.convert(request)
-    #expect(report.blocks.count == 4 && report.blocks.allSatisfy(\.applied), "\(report.blocks)")
-    return target
+  @Test(arguments: cases) func neutralSettingKeepsItsPromise(_ subject: Case) throws {
+    let subject = try Subject(subject)
+    guard case .at(let parameters, let exactness) = subject.rewrite.neutral else { return }
+    var run = subject.run()
+    let blocks = Array(subject.analysis.recognized.blocks.indices)
+    #expect(!blocks.isEmpty)
+    let rewritten = try run.rewritten(subject.choices(parameters, at: blocks))
+    #expect(rewritten.blocks.count == blocks.count)
+    let (before, after) = (try subject.output(subject.analysis.graph), try subject.output(rewritten.graph))
+    let (a, b) = (try #require(before.doubles()), try #require(after.doubles()))
+    #expect(before.dims == after.dims)
+    let magnitude = a.reduce(0) { max($0, abs($1)) }
+    let worst = zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    switch exactness {
+    case .bitIdentical: #expect(before.elements(as: UInt32.self) == after.elements(as: UInt32.self))
+    case .reassociated(let ulps): #expect(worst <= Double(ulps) * 0x1p-24 * magnitude, "\(worst / magnitude)")
+    case .approximate, .changesFunction: Issue.record("a neutral setting is exact")
+    }
   }
 
-  private func type(_ id: String) throws -> any Rewrite.Type { try #require(RewriteCatalogue.all.first { $0.id == id }) }
+  @Test(arguments: cases) func elsewhereTheFunctionChangesAndTheGraphHolds(_ subject: Case) throws {
+    let subject = try Subject(subject)
+    let original = subject.analysis.graph
+    var run = subject.run()
+    let rewritten = try run.rewritten(subject.choices(subject.elsewhere, at: [0, 2]))
+    try StructuralVerifier.verify(rewritten.graph)
+    let (before, after) = (try #require(subject.output(original).doubles()), try #require(subject.output(rewritten.graph).doubles()))
+    let worst = zip(before, after).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    #expect(worst > 1e-3 && worst.isFinite, "the setting does something")
 
-  @Test(arguments: ids) func theNeutralSettingLeavesTheFunctionAsItWas(_ id: String) throws {
-    guard case .at(let parameters, let exactness) = try type(id).neutral else { return }
-    let converted = try convert("\(id):\(parameters.joined(separator: ","))")
-    for (before, after) in zip(try outputs(of: Self.model), try outputs(of: converted)) {
-      #expect(before.dims == after.dims)
-      let (a, b) = (try #require(before.floats()), try #require(after.floats()))
-      let largest = a.map(abs).max() ?? 0
-      let difference = zip(a, b).map { abs($0 - $1) }.max() ?? 0
-      switch exactness {
-      case .bitIdentical: #expect(a.map(\.bitPattern) == b.map(\.bitPattern))
-      case .reassociated(let ulps): #expect(difference <= Float(ulps) * largest.ulp, "\(difference / largest.ulp) ulps of the largest magnitude")
-      case .approximate, .changesFunction: Issue.record("a neutral setting is exact")
+    // What the fit says of its cost is what the nodes spend.
+    var sink = DiagnosticSink()
+    let typed = try Inference.infer(rewritten.graph, sink: &sink)
+    let expected = rewritten.blocks.reduce(0) { $0 + $1.fitted.macs - subject.analysis.recognized.blocks[$1.index].cost.macs }
+    #expect(typed.cost.macs - subject.analysis.typed.cost.macs == expected)
+
+    // Nodes that stay keep their origins, and new ones name the block's.
+    for (id, node) in rewritten.graph.liveNodes {
+      if id.index < original.nodes.count {
+        #expect(node.origins == original[id].origins)
+      } else {
+        #expect(!node.origins.isEmpty)
       }
     }
-  }
-
-  /// Otherwise the test above would hold for a rewrite that does nothing.
-  @Test(arguments: ids) func elsewhereTheFunctionChanges(_ id: String) throws {
-    let elsewhere = ["fcvit": "fcvit:kernel=3,contexts=1", "oamixer": "oamixer:kappa=1"]
-    let converted = try convert(try #require(elsewhere[id], "say in this test which setting of \(id) is not neutral"))
-    let changed = zip(try outputs(of: Self.model), try outputs(of: converted)).contains { before, after in before.floats() != after.floats() }
-    #expect(changed)
-  }
-
-  @Test(arguments: ids) func everyDeclaredParameterIsKnownAndEveryOtherRefused(_ id: String) throws {
-    let type = try type(id)
-    for parameter in type.parameters {
-      // A value that no parameter takes: the complaint must be about the value, not about the name.
-      let failure = #expect(throws: Failure.self) { _ = try type.init(parameters: ["\(parameter.name)=!"]) }
-      #expect(failure?.code == .rewriteParameter && failure?.message.contains("has no parameter") == false, "\(parameter.name)")
+    // Blocks that were not asked for are still there.
+    let live = Set(rewritten.graph.order)
+    for index in [1, 3] {
+      let block = subject.analysis.recognized.blocks[index]
+      if case .softmax(let node, _, _, _) = block.core { #expect(live.contains(node)) }
     }
-    let failure = #expect(throws: Failure.self) { _ = try type.init(parameters: ["no-such=1"]) }
-    #expect(failure?.code == .rewriteParameter)
   }
 
-  @Test(arguments: ids) func missingNeedsAreRefused(_ id: String) throws {
-    var request = ConversionRequest(input: Self.model, output: path("none.onnx"))
-    request.rewrites = [id]
-    let needsSamples = if case .samples = try type(id).calibration { true } else { false }
-    guard needsSamples else { return }
-    let failure = #expect(throws: Failure.self) { _ = try Conversion.convert(request) }
-    #expect(failure?.code == .calibrationData && !FileManager.default.fileExists(atPath: path("none.onnx")))
+  @Test(arguments: cases) func oneBlockBearsOneRewrite(_ subject: Case) throws {
+    let subject = try Subject(subject)
+    var run = subject.run()
+    let choices = try subject.choices(subject.elsewhere, at: [1, 1])
+    let failure = try #require(throws: Failure.self) { try run.rewritten(choices) }
+    #expect(failure.code == .rewriteRefused)
+  }
+
+  @Test func everyRewriteSaysWhatItNeeds() throws {
+    for rewrite in RewriteCatalogue.all {
+      #expect(!rewrite.summary.isEmpty && !rewrite.parameters.isEmpty)
+      for parameter in rewrite.parameters { #expect(!parameter.values.isEmpty && !parameter.standard.isEmpty && !parameter.meaning.isEmpty) }
+      guard case .samples = rewrite.calibration else { continue }
+      let path = Fixtures.path("models/digits.legacy17.onnx")
+      let analysis = try ModelAnalysis.read(path, shapes: [:])
+      var run = RewriteRun(original: analysis.typed, blocks: analysis.recognized.blocks, source: nil)
+      let made = try rewrite.init(parameters: [])
+      let failure = try #require(throws: Failure.self) { try run.rewritten([BlockRewrite(0, made)]) }
+      #expect(failure.code == .calibrationData)
+    }
   }
 }

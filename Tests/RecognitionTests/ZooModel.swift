@@ -43,10 +43,14 @@ struct ZooModel: Sendable, CustomStringConvertible {
     }
   }()
 
-  static func recognize(_ path: String) throws -> (graph: Graph, found: Recognized) {
+  static func infer(_ path: String) throws -> (graph: Graph, typed: TypedGraph) {
     var sink = DiagnosticSink()
     let graph = try ONNXReader.read(ByteSource(mapping: path), path: path, sink: &sink).graph
-    let typed = try Inference.infer(graph, sink: &sink)
+    return (graph, try Inference.infer(graph, sink: &sink))
+  }
+
+  static func recognize(_ path: String) throws -> (graph: Graph, found: Recognized) {
+    let (graph, typed) = try infer(path)
     return (graph, AttentionRecognition.recognize(try Canonicalizer.canonicalize(typed), original: graph))
   }
 }

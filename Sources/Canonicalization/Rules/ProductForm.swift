@@ -33,22 +33,26 @@ enum ProductForm {
     return [result]
   }
 
-  /// `fused_matmul(a, b) = alpha * (a' b')`, the last two axes exchanged; batch transposes are left alone.
+  /// `fused_matmul(a, b) = alpha * (a' b')`: a batch transpose takes the first axis behind the batch axes, then a plain one
+  /// exchanges the last two.
   static let fusedMatMul = Rule(.recognitionOnly) { site, sweep in
-    guard case .matrix(.fusedMatMul(let fused)) = site.op, !fused.transposeBatchA, !fused.transposeBatchB, var a = site.input(0), var b = site.input(1)
+    guard case .matrix(.fusedMatMul(let fused)) = site.op, let first = site.input(0), let second = site.input(1),
+      let a = transposed(first, plain: fused.transposeA, batch: fused.transposeBatchA, for: site, &sweep),
+      let b = transposed(second, plain: fused.transposeB, batch: fused.transposeBatchB, for: site, &sweep),
+      let product = sweep.make(.matrix(.matMul), [a, b], for: site)
     else { return nil }
-    for (flag, isFirst) in [(fused.transposeA, true), (fused.transposeB, false)] where flag {
-      let value = isFirst ? a : b
-      guard let rank = sweep.shape(value)?.rank, rank >= 2 else { return nil }
-      var permutation = Array(0..<rank)
-      permutation.swapAt(rank - 1, rank - 2)
-      guard let flipped = sweep.make(.layout(.transpose(permutation)), [value], for: site) else { return nil }
-      if isFirst { a = flipped } else { b = flipped }
-    }
-    guard let product = sweep.make(.matrix(.matMul), [a, b], for: site) else { return nil }
     if fused.alpha == 1 { return [product] }
     guard let factor = sweep.number(Double(fused.alpha), like: product, for: site) else { return nil }
     return sweep.make(.binary(.multiply), [product, factor], for: site).map { [$0] }
+  }
+
+  private static func transposed(_ value: ValueID, plain: Bool, batch: Bool, for site: Site, _ sweep: inout Sweep) -> ValueID? {
+    guard plain || batch else { return value }
+    guard let rank = sweep.shape(value)?.rank, rank >= 2 else { return nil }
+    var permutation = Array(0..<rank)
+    if batch, rank > 2 { permutation = Array(1..<(rank - 1)) + [0, rank - 1] }
+    if plain { permutation.swapAt(rank - 1, rank - 2) }
+    return sweep.make(.layout(.transpose(permutation)), [value], for: site)
   }
 
   /// `reshape(reshape(x, [-1, C]) W + b, [.., C']) = x W + b` where only the axes before the last were flattened.
