@@ -113,7 +113,9 @@ struct Sweep {
   mutating func append(_ site: Site) -> ValueID? {
     guard let semantics = site.op.semantics else { return nil }
     let operands = site.inputs.map { $0.flatMap(fact) }
-    guard zip(site.inputs, operands).allSatisfy({ $0 == nil || $1 != nil }), var result = try? semantics.infer(operands, resultCount: 1).first else { return nil }
+    guard zip(site.inputs, operands).allSatisfy({ $0 == nil || $1 != nil }), var result = try? semantics.infer(operands, resultCount: 1).first else {
+      return nil
+    }
     if let folded = fold(semantics, operands, result) {
       result.value = .tensor(folded)
       return constant(folded, for: site)
@@ -150,7 +152,9 @@ struct Sweep {
 
   /// A small constant of the element type of `value` with the given dimensions.
   mutating func number(_ number: Double, like value: ValueID, dims: [Int] = [], for site: Site) -> ValueID? {
-    guard let element = element(value), let count = dims.checkedProduct, count <= Inference.foldingLimit, let tensor = try? Tensor.filled(element, dims: dims, count: count, with: number) else { return nil }
+    guard let element = element(value), let count = dims.checkedProduct, count <= Inference.foldingLimit,
+      let tensor = try? Tensor.filled(element, dims: dims, count: count, with: number)
+    else { return nil }
     return constant(tensor, for: site)
   }
 

@@ -16,6 +16,7 @@ public final class ExecutionPlan {
   private let options: RunOptions
   private let wanted: [ValueID]
   private let body: Body
+  private let team: Parallel.Team
 
   /// Bytes of the arena that holds everything computed; inputs included, weights not.
   public let arenaBytes: Int
@@ -39,24 +40,33 @@ public final class ExecutionPlan {
     wanted = Array(Set(typed.graph.outputs + keeping)).sorted()
     if options.precision == .reference {
       let plan = try ReferencePlan(typed, wanted: wanted)
+      team = .pool
       body = .reference(plan)
       (arenaBytes, packedBytes, stepCount) = (0, 0, plan.count)
       return
     }
-    Parallel.setThreads(options.threads)
+    // Packing makes a second form of the weights, so a model that does not fit is refused before it is read.
+    let constants = typed.graph.values.handles.reduce(0) { $0 + (typed.graph.constant($1)?.byteCount ?? 0) }
+    try ExecutionPlan.checkMemory(constants)
+    team = PlanBuilder.team(for: typed.graph)
+    Parallel.use(team, threads: options.threads)
     let builder = PlanBuilder(typed, keeping: keeping, weights: weights)
     try builder.build()
     let memory = MemoryPlan(builder.slots, builder.steps)
     let needed = memory.arenaBytes + builder.workspace.byteCount
-    guard needed <= Measurement.physicalBytes else {
-      throw Failure(
-        .outOfMemory, "the run needs \(needed >> 20) MiB and the machine has \(Measurement.physicalBytes >> 20) MiB", advice: "run smaller batches")
-    }
+    try ExecutionPlan.checkMemory(needed + weights.byteCount)
     arenaBytes = needed
     packedBytes = weights.byteCount
     stepCount = builder.steps.count
     body = .fast(
       steps: builder.steps, memory: PlanMemory(builder.slots, offsets: memory.offsets, arenaBytes: memory.arenaBytes), views: builder.views)
+  }
+
+  private static func checkMemory(_ bytes: Int) throws(Failure) {
+    guard bytes <= Measurement.physicalBytes else {
+      throw Failure(
+        .outOfMemory, "the run needs \(bytes >> 20) MiB and the machine has \(Measurement.physicalBytes >> 20) MiB", advice: "run smaller batches")
+    }
   }
 
   /// - Parameter inputs: one tensor for each graph input.
@@ -70,7 +80,7 @@ public final class ExecutionPlan {
   }
 
   private func run(_ inputs: [ValueID: Tensor], _ steps: [Step], _ memory: PlanMemory, _ views: [ValueID: View]) throws(Failure) -> RunResult {
-    Parallel.setThreads(options.threads)
+    Parallel.use(team, threads: options.threads)
     for (value, tensor) in inputs {
       guard let view = views[value] else { continue }
       unsafe tensor.withUnsafeBytes { source in

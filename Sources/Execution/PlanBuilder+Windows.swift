@@ -6,6 +6,21 @@ internal import Tensors
 /// Convolutions and pools. Their results lie channels-last, which oneDNN's kernels like best and which makes the tokens
 /// of a patch embedding contiguous.
 extension PlanBuilder {
+  /// Windows that overlap are computed by oneDNN's own threads; without them all work goes to the pool.
+  static func team(for graph: Graph) -> Parallel.Team {
+    for (_, node) in graph.liveNodes {
+      switch node.op {
+      case .convolution(.conv(let window, let groups)):
+        let kernel = node.input(1).flatMap { graph.constant($0) }.map { Array($0.dims.dropFirst(2)) }
+        let strides = window.strides.isEmpty ? kernel.map { [Int](repeating: 1, count: $0.count) } : window.strides
+        if groups != 1 || kernel == nil || kernel != strides { return .library }
+      case .pooling(.max), .pooling(.average): return .library
+      default: break
+      }
+    }
+    return .pool
+  }
+
   func planConvolution(_ id: NodeID, _ node: Node, _ op: ConvolutionOp) throws(Failure) -> Bool {
     guard case .conv(let window, let groups) = op, let input = node.input(0), let kernel = node.input(1), let output = node.output(0),
       try type(of: input).element == .float32, try type(of: kernel).element == .float32, isConstant(kernel), !isConstant(input)

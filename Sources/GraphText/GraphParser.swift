@@ -37,7 +37,9 @@ private struct GraphReading {
     guard scanner.current == .end else { throw scanner.failure("expected the end of the text, found \(scanner.current.text)") }
     var results: [ValueID] = []
     for output in outputs {
-      guard let id = values[output.name] else { throw scanner.failure("the output \(ValueName.spelled(output.name)) is never made", .undefinedValue, at: output.offset) }
+      guard let id = values[output.name] else {
+        throw scanner.failure("the output \(ValueName.spelled(output.name)) is never made", .undefinedValue, at: output.offset)
+      }
       results.append(id)
     }
     builder.outputs(results)

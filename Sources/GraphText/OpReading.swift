@@ -111,7 +111,8 @@ enum OpReading {
   }
 
   private static func window(_ attributes: inout AttributeReader) throws(Failure) -> Window {
-    let padding: WindowPadding? = try attributes.choice("padding", [("explicit", nil), ("same_upper", .sameUpper), ("same_lower", .sameLower), ("valid", .valid)])
+    let padding: WindowPadding? = try attributes.choice(
+      "padding", [("explicit", nil), ("same_upper", .sameUpper), ("same_lower", .sameLower), ("valid", .valid)])
     let pads = try attributes.integers("pads")
     return Window(
       kernel: try attributes.integers("kernel"), strides: try attributes.integers("strides"), dilations: try attributes.integers("dilations"),

@@ -23,7 +23,8 @@ struct OpSpelling {
       ("bias_gelu", .biasGelu),
     ].map { ($0.0, Op.binary($0.1)) }
     + [
-      ("where", .select), ("clip", .clip), ("matmul", .matrix(.matMul)), ("global_average_pool", .pooling(.globalAverage)), ("global_max_pool", .pooling(.globalMax)),
+      ("where", .select), ("clip", .clip), ("matmul", .matrix(.matMul)), ("global_average_pool", .pooling(.globalAverage)),
+      ("global_max_pool", .pooling(.globalMax)),
       ("squeeze", .layout(.squeeze)), ("unsqueeze", .layout(.unsqueeze)), ("expand", .layout(.expand)), ("slice", .layout(.slice)), ("tile", .layout(.tile)),
       ("scatter_nd", .indexing(.scatterND)), ("size", .generator(.size)), ("range", .generator(.range)),
     ]

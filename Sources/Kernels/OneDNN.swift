@@ -43,19 +43,32 @@ enum OneDNN {
   }
 }
 
-/// Scratch memory that the primitives of one plan share; it grows to the largest demand before the first run.
+/// Scratch memory that the primitives of one plan share, one block for each worker; it grows to the largest demand before
+/// the first run.
 @safe public final class Workspace {
-  public private(set) var byteCount = 0
+  /// Bytes for one worker.
+  private var demand = 0
+  private let workers: Int
   private var base: UnsafeMutableRawPointer?
 
-  public init() { unsafe base = nil }
+  public init() {
+    workers = Parallel.threads
+    unsafe base = nil
+  }
   deinit { unsafe base?.deallocate() }
 
-  func reserve(_ bytes: Int) { byteCount = Swift.max(byteCount, bytes) }
+  public var byteCount: Int { demand * workers }
 
-  var memory: UnsafeMutableRawPointer? {
-    if unsafe base == nil, byteCount > 0 { unsafe base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64) }
-    return unsafe base
+  func reserve(_ bytes: Int) { demand = Swift.max(demand, (bytes + 4095) & ~4095) }
+
+  /// Must be called once before workers ask for their memory at the same time.
+  func prepare() {
+    if unsafe base == nil, demand > 0 { unsafe base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 4096) }
+  }
+
+  func memory(_ worker: Int) -> UnsafeMutableRawPointer? {
+    prepare()
+    return unsafe base.map { unsafe $0 + Swift.min(worker, workers - 1) * demand }
   }
 }
 
@@ -95,12 +108,12 @@ enum OneDNN {
     _ = unsafe dnnl_primitive_destroy(primitive)
   }
 
-  func run(_ pointers: [UnsafeRawPointer?]) throws(Failure) {
+  func run(_ pointers: [UnsafeRawPointer?], worker: Int = 0) throws(Failure) {
     for unsafe (place, pointer) in unsafe pointers.enumerated() {
       try OneDNN.check(unsafe dnnl_memory_set_data_handle(arguments[place].memory, UnsafeMutableRawPointer(mutating: pointer)), "a pointer")
     }
     if unsafe arguments.count > pointers.count {
-      try OneDNN.check(unsafe dnnl_memory_set_data_handle(arguments[pointers.count].memory, workspace.memory), "a pointer")
+      try OneDNN.check(unsafe dnnl_memory_set_data_handle(arguments[pointers.count].memory, workspace.memory(worker)), "a pointer")
     }
     try OneDNN.check(unsafe dnnl_primitive_execute(primitive, OneDNN.stream, CInt(arguments.count), arguments), "to run")
   }

@@ -1,35 +1,47 @@
 internal import COneDNN
 
-/// The team of threads that oneDNN computes with, for the loops of our own.
+/// The threads that kernels called from this thread use.
 public enum Parallel {
-  /// Sets how many threads kernels called from this thread use.
-  public static func setThreads(_ count: Int) { vc_set_threads(CInt(clamping: count)) }
+  public enum Team: Hashable, Sendable {
+    /// Threads that take the next piece of work when they are free; oneDNN is called for one piece at a time.
+    case pool
+    /// oneDNN's own threads, for its kernels that cannot be cut into pieces from outside.
+    case library
+  }
 
-  /// Splits `0..<count` into ranges of at least `grain` and calls `body` for them on the team. The split depends on
+  public static func use(_ team: Team, threads: Int) { vc_set_team(team == .pool ? .pool : .openMP, CInt(clamping: threads)) }
+
+  static var threads: Int { Int(vc_threads()) }
+  /// Into how many pieces a large piece of work is best cut: more than threads, so that a thread that the system holds
+  /// up leaves its share to the others.
+  static var pieces: Int { vc_team() == .pool && vc_threads() > 1 ? Int(vc_threads()) * 2 : 1 }
+
+  /// Splits `0..<count` into ranges of at least `grain` and calls `body` for them, several at a time. The split depends on
   /// `count`, `grain` and the number of threads only, so results repeat.
   public static func forRanges(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
-    let parts = Swift.min(Int(vc_threads()), Swift.max(1, count / Swift.max(grain, 1)))
+    let parts = Swift.min(Swift.max(pieces, threads), Swift.max(1, count / Swift.max(grain, 1)))
     guard parts > 1 else {
       if count > 0 { body(0..<count) }
       return
     }
+    forEach(parts) { part, _ in body(count * part / parts..<count * (part + 1) / parts) }
+  }
+
+  /// Calls `body(index, worker)` for each index below `count`; no two calls at one time have the same worker.
+  static func forEach(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
     withoutActuallyEscaping(body) { body in
-      var work = Work(count: count, parts: parts, body: body)
+      var work = Work(body: body)
       unsafe withUnsafeMutablePointer(to: &work) { pointer in
         unsafe vc_parallel(
-          { data, index in
+          { data, index, worker in
             guard let work = unsafe data?.assumingMemoryBound(to: Work.self) else { return }
-            let (count, parts) = unsafe (work.pointee.count, work.pointee.parts)
-            let part = Int(index)
-            unsafe work.pointee.body(count * part / parts..<count * (part + 1) / parts)
-          }, pointer, CInt(parts))
+            unsafe work.pointee.body(Int(index), Int(worker))
+          }, pointer, CInt(count))
       }
     }
   }
 
   private struct Work {
-    let count: Int
-    let parts: Int
-    let body: (Range<Int>) -> Void
+    let body: (Int, Int) -> Void
   }
 }

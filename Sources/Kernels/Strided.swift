@@ -102,6 +102,17 @@ public struct Strided: Hashable, Sendable {
     return Strided(dims: target, strides: result)
   }
 
+  /// The part inside `ranges` of the tensor this one is broadcast to, and the element it starts at; axes of one element,
+  /// which repeat, stay whole.
+  func cut(_ ranges: [Range<Int>]) -> (layout: Strided, start: Int) {
+    var (result, start) = (self, 0)
+    for axis in dims.indices where dims[axis] != 1 {
+      result.dims[axis] = ranges[axis].count
+      start += ranges[axis].lowerBound * strides[axis]
+    }
+    return (result, start)
+  }
+
   /// Broadcast to `target` by NumPy's rule: new and one-element axes get stride 0.
   public func broadcast(to target: [Int]) -> Strided? {
     guard target.count >= rank else { return nil }

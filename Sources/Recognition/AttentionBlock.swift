@@ -194,9 +194,12 @@ public struct AttentionBlock: Sendable {
 
   public init(
     name: String, family: AttentionFamily, mechanism: String = "softmax", heads: Int, headDim: Int, valueDim: Int, queryTokens: Dim, keyTokens: Dim,
-    scale: Double, bias: ScoreBias, qkNorm: String = "none", rotary: Bool = false, causal: Bool = false, input: ValueID, inputLayout: TokenLayout, keyInput: ValueID,
-    query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?, mergedLayout: TokenLayout? = nil, output: ValueID,
-    outputLayout: TokenLayout, outputHasBias: Bool = true, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil, residualSum: ValueID? = nil,
+    scale: Double, bias: ScoreBias, qkNorm: String = "none", rotary: Bool = false, causal: Bool = false, input: ValueID, inputLayout: TokenLayout,
+    keyInput: ValueID,
+    query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?,
+    mergedLayout: TokenLayout? = nil, output: ValueID,
+    outputLayout: TokenLayout, outputHasBias: Bool = true, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil,
+    residualSum: ValueID? = nil,
     nodes: [NodeID], parameters: Int, cost: Cost
   ) {
     self.name = name

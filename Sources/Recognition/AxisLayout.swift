@@ -133,7 +133,8 @@ struct AxisLayout: Hashable {
 enum Rearrangement {
   /// The layout behind `node`, whose first operand has `layout`; nil when the node is no rearrangement or cuts through factors.
   static func apply(_ node: Node, to layout: AxisLayout, in typed: TypedGraph) -> AxisLayout? {
-    guard case .layout(let op) = node.op, let input = node.input(0), let output = node.output(0), let from = typed.shape(of: input), let to = typed.shape(of: output),
+    guard case .layout(let op) = node.op, let input = node.input(0), let output = node.output(0), let from = typed.shape(of: input),
+      let to = typed.shape(of: output),
       from.rank == layout.axes.count
     else { return nil }
     switch op {

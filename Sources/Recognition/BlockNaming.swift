@@ -20,7 +20,9 @@ enum BlockNaming {
   /// From the scopes that PyTorch's exporter notes beside each node, `['', 'blocks', 'blocks.0', 'blocks.0.attn', 'softmax']`:
   /// the last but one, the module that calls the function.
   private static func notedPath(_ block: AttentionBlock, _ view: GraphView) -> String? {
-    guard let record = view.original[anchor(block)].record, let noted = view.original.source?.metadata(ofRecord: record)["pkg.torch.onnx.name_scopes"] else { return nil }
+    guard let record = view.original[anchor(block)].record, let noted = view.original.source?.metadata(ofRecord: record)["pkg.torch.onnx.name_scopes"] else {
+      return nil
+    }
     let scopes = noted.split(separator: "'", omittingEmptySubsequences: false).enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
     return scopes.count >= 2 ? String(scopes[scopes.count - 2]) : nil
   }
@@ -46,7 +48,9 @@ enum BlockNaming {
   private static func weightPath(_ block: AttentionBlock, _ view: GraphView) -> String? {
     var modules: [[Substring]] = []
     for projection in [block.query, block.key, block.value, block.outputProjection].compactMap({ $0 }) {
-      let names = [projection.weight.value, projection.bias?.value].compactMap { $0 }.filter { $0.index < view.original.values.count }.map { view.original[$0].name }
+      let names = [projection.weight.value, projection.bias?.value].compactMap { $0 }.filter { $0.index < view.original.values.count }.map {
+        view.original[$0].name
+      }
       for name in names {
         let parts = name.split(separator: ".")
         if parts.count >= 2, !name.contains("/"), !name.contains(":") { modules.append(Array(parts.dropLast())) }

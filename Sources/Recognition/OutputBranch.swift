@@ -53,9 +53,10 @@ struct OutputBranch {
       throw Refusal(linear?.id ?? product, "heads are merged with their elements outermost")
     }
     let mergedChoices = candidates.filter { $0.axes.axes.last == heads }
-    merged = mergedChoices.lazy.compactMap { choice in
-      OutputBranch.tokens(choice.axes, channel: { $0 == heads }).flatMap { layout in view.original(of: choice.value).map { ($0, layout) } }
-    }.first
+    merged =
+      mergedChoices.lazy.compactMap { choice in
+        OutputBranch.tokens(choice.axes, channel: { $0 == heads }).flatMap { layout in view.original(of: choice.value).map { ($0, layout) } }
+      }.first
 
     guard let linear, let result = view.graph[linear.id].output(0), let weightShape = view.shape(linear.weight) else {
       // No output projection: the merged heads are the branch's result.
@@ -88,7 +89,8 @@ struct OutputBranch {
           value = output
           beforeBias = outputs
           outputs = [(value, axes)]
-        } else if Rearrangement.isRearrangement(node), node.input(0) == value, readers.count == 1, let next = Rearrangement.apply(node, to: axes, in: view.typed),
+        } else if Rearrangement.isRearrangement(node), node.input(0) == value, readers.count == 1,
+          let next = Rearrangement.apply(node, to: axes, in: view.typed),
           next.offsets.isEmpty
         {
           axes = next
@@ -114,7 +116,9 @@ struct OutputBranch {
     }
     output = original
     self.layout = layout
-    guard let weight = view.weightView(linear.weight, rows: 0, columns: 1, take: nil) else { throw Refusal(linear.id, "the output projection's weight is no constant") }
+    guard let weight = view.weightView(linear.weight, rows: 0, columns: 1, take: nil) else {
+      throw Refusal(linear.id, "the output projection's weight is no constant")
+    }
     if let bias {
       guard let row = view.biasView(bias, take: nil) else { throw Refusal(linear.id, "the output projection's bias is no constant") }
       projection = Projection(weight: weight, bias: row)
@@ -143,7 +147,8 @@ struct OutputBranch {
     var value = value
     for _ in 0..<8 {
       let readers = view.uses.readers(of: value)
-      if let add = readers.first(where: { view.graph[$0].op == .binary(.add) && view.graph[$0].inputs.allSatisfy { $0.map { view.isActivation($0) } ?? false } }) {
+      if let add = readers.first(where: { view.graph[$0].op == .binary(.add) && view.graph[$0].inputs.allSatisfy { $0.map { view.isActivation($0) } ?? false } }
+      ) {
         residualAdd = view.original(of: add)
         residualSum = view.graph[add].output(0).flatMap { view.original(of: $0) }
         return

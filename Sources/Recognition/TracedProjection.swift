@@ -46,7 +46,8 @@ extension GraphView {
     case .matrix(.matMul) where !isActivation(w) && isActivation(x) && weightShape.rank == 2:
       channelAxis = rootShape.rank - 1
       weightAxes = (0, 1)
-    case .convolution(.conv(_, groups: 1)) where !isActivation(w) && weightShape.dims.dropFirst(2).allSatisfy({ $0 == 1 }) && shape(x)?.dims.dropFirst(2) == rootShape.dims.dropFirst(2):
+    case .convolution(.conv(_, groups: 1))
+    where !isActivation(w) && weightShape.dims.dropFirst(2).allSatisfy({ $0 == 1 }) && shape(x)?.dims.dropFirst(2) == rootShape.dims.dropFirst(2):
       channelAxis = 1
       weightAxes = (1, 0)
       if let b = node.input(2) {
@@ -59,7 +60,8 @@ extension GraphView {
     nodes.append(id)
     let source = trace(x)
     nodes += source.nodes
-    guard let baseShape = shape(source.root), let tokens = push(AxisLayout(identity: baseShape), through: source.steps), tokens.axes.indices.contains(channelAxis),
+    guard let baseShape = shape(source.root), let tokens = push(AxisLayout(identity: baseShape), through: source.steps),
+      tokens.axes.indices.contains(channelAxis),
       rootShape.rank == tokens.axes.count
     else { throw Refusal(id, "\(what) project tokens whose rearrangement cannot be followed") }
     let channels = tokens.axes[channelAxis]

@@ -77,6 +77,57 @@ struct MatrixProductTests {
     }
   }
 
+  /// Cut into pieces for several threads: by columns or by rows, bias and operands along with them.
+  @Test func piecesAgreeWithTheWhole() throws {
+    var numbers = Numbers(13)
+    for (m, k, n) in [(197, 64, 320), (400, 70, 30), (130, 129, 1000), (3, 300, 1000)] {
+      let (a, b, c, row) = (Strided(dense: [m, k]), Strided(dense: [k, n]), Strided(dense: [m, n]), Strided(dense: [1, n]))
+      let (x, y, bias, residual) = (numbers.floats(m * k), numbers.floats(k * n), numbers.floats(n), numbers.floats(m * n))
+      var expected = Self.reference(x.map(Double.init), y.map(Double.init), batch: 1, batchA: 1, batchB: 1, m, k, n)
+      for i in expected.indices {
+        let v = expected[i] + Double(bias[i % n])
+        expected[i] = v / 2 * (1 + erf(v / 2.0.squareRoot())) * Double(bias[i % n]) + Double(residual[i])
+      }
+      for threads in [1, 2, 3] {
+        Parallel.use(.pool, threads: threads)
+        defer { Parallel.use(.pool, threads: 1) }
+        for packs in [true, false] {
+          var z = [Float](repeating: 0, count: m * n)
+          try unsafe y.withUnsafeBytes { y in
+            try unsafe bias.withUnsafeBytes { bias in
+              try unsafe residual.withUnsafeBytes { residual in
+                let product = try unsafe MatrixProduct(
+                  a: a, b: b, c: c, bias: row, post: [.function(.gelu), .binary(.multiply, row), .binary(.add, c)],
+                  constantB: packs ? y.baseAddress : nil, weights: WeightCache(), workspace: Workspace())
+                for _ in 0..<3 {
+                  try unsafe product.run(a: x, b: y.baseAddress, c: &z, extras: [bias.baseAddress, bias.baseAddress, residual.baseAddress])
+                }
+              }
+            }
+          }
+          #expect(relativeError(z, expected) < 2e-5, "\(m) \(k) \(n), \(threads) threads")
+        }
+      }
+    }
+  }
+
+  @Test func piecesOfBatchesAgreeWithTheWhole() throws {
+    var numbers = Numbers(14)
+    let (batch, m, k, n) = (12, 50, 33, 50)
+    let (a, b) = (Strided(dense: [batch, m, k]), Strided(dense: [batch, k, n]))
+    let c = Strided(dims: [batch, m, n], strides: [n, batch * n, 1])
+    let (x, y) = (numbers.floats(a.count), numbers.floats(b.count))
+    let expected = Self.reference(x.map(Double.init), y.map(Double.init), batch: batch, batchA: batch, batchB: batch, m, k, n)
+    for threads in [1, 2, 3] {
+      Parallel.use(.pool, threads: threads)
+      defer { Parallel.use(.pool, threads: 1) }
+      var z = [Float](repeating: 0, count: c.count)
+      let product = try unsafe MatrixProduct(a: a, b: b, c: c, weights: WeightCache(), workspace: Workspace())
+      for _ in 0..<3 { try unsafe product.run(a: x, b: y, c: &z) }
+      #expect(relativeError(rowMajor(z, c), expected) < 1e-5)
+    }
+  }
+
   @Test func mismatchedShapesAreRefused() {
     #expect(throws: (any Error).self) {
       _ = try unsafe MatrixProduct(

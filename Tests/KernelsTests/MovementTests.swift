@@ -34,6 +34,30 @@ struct MovementTests {
   }
 }
 
+struct ParallelTests {
+  @Test(arguments: [Parallel.Team.pool, .library]) func everyIndexRunsOnce(_ team: Parallel.Team) {
+    defer { Parallel.use(.pool, threads: 1) }
+    for threads in [1, 2, 4] {
+      Parallel.use(team, threads: threads)
+      for count in [0, 1, 2, 7, 100] {
+        var runs = [Int32](repeating: 0, count: count)
+        unsafe runs.withUnsafeMutableBufferPointer { runs in
+          Parallel.forEach(count) { index, worker in
+            precondition(worker < threads)
+            unsafe runs[index] += 1
+          }
+        }
+        #expect(runs.allSatisfy { $0 == 1 })
+        var covered = [Int32](repeating: 0, count: count)
+        unsafe covered.withUnsafeMutableBufferPointer { covered in
+          Parallel.forRanges(count, grain: 3) { range in for index in range { unsafe covered[index] += 1 } }
+        }
+        #expect(covered.allSatisfy { $0 == 1 })
+      }
+    }
+  }
+}
+
 struct StridedTests {
   @Test func reshapingKeepsTheOrderOfElementsOrRefuses() {
     var numbers = Numbers(9)

@@ -37,7 +37,9 @@ struct ZooModel: Sendable, CustomStringConvertible {
     let folders = [Fixtures.path("models/zoo")] + [Fixtures.shared.map { "\($0)/zoo" }].compactMap { $0 }
     return folders.flatMap { folder in
       ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".json") }.sorted().compactMap { name -> ZooModel? in
-        guard let data = FileManager.default.contents(atPath: "\(folder)/\(name)"), let truth = try? JSONDecoder().decode(Truth.self, from: data) else { return nil }
+        guard let data = FileManager.default.contents(atPath: "\(folder)/\(name)"), let truth = try? JSONDecoder().decode(Truth.self, from: data) else {
+          return nil
+        }
         return ZooModel(folder: folder, truth: truth)
       }
     }

@@ -7,7 +7,9 @@ enum ActivationForm {
 
   /// `bias_gelu(x, b) = gelu(x + b)`.
   static let biased = Rule(.recognitionOnly) { site, sweep in
-    guard site.op == .binary(.biasGelu), let x = site.input(0), let b = site.input(1), let sum = sweep.make(.binary(.add), [x, b], for: site) else { return nil }
+    guard site.op == .binary(.biasGelu), let x = site.input(0), let b = site.input(1), let sum = sweep.make(.binary(.add), [x, b], for: site) else {
+      return nil
+    }
     return sweep.make(.unary(.gelu(.exact)), [sum], for: site).map { [$0] }
   }
 

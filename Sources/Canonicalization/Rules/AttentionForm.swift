@@ -25,7 +25,8 @@ enum AttentionForm {
 
   /// Attention (com.microsoft): one weight makes queries, keys and values.
   static let packed = Rule(.recognitionOnly) { site, sweep in
-    guard case .attention(.packedProjection(let heads, let scale, let sizes, let causal)) = site.op, site.input(3) == nil, site.input(4) == nil, onlyFirst(site),
+    guard case .attention(.packedProjection(let heads, let scale, let sizes, let causal)) = site.op, site.input(3) == nil, site.input(4) == nil,
+      onlyFirst(site),
       let x = site.input(0), let weight = site.input(1), let width = sweep.shape(weight)?[1].value,
       var qkv = sweep.make(.matrix(.matMul), [x, weight], for: site)
     else { return nil }
@@ -122,7 +123,9 @@ enum AttentionForm {
     else { return nil }
     // A scale of 0 stands for the default in com.microsoft's operators.
     let factor = scale.flatMap { $0 == 0 ? nil : Double($0) } ?? 1 / Double(dim).squareRoot()
-    guard let number = sweep.number(factor, like: product, for: site), var scores = sweep.make(.binary(.multiply), [product, number], for: site) else { return nil }
+    guard let number = sweep.number(factor, like: product, for: site), var scores = sweep.make(.binary(.multiply), [product, number], for: site) else {
+      return nil
+    }
     if let mask {
       guard let bias = additive(mask, like: scores, keys: keyShape[2], site, &sweep), let sum = sweep.make(.binary(.add), [scores, bias], for: site),
         sweep.shape(sum) == sweep.shape(scores)

@@ -46,7 +46,8 @@ enum IdentityForm {
 
   /// `where(is_nan(x), c, x) = x`: the guard exporters put behind a softmax whose row may be masked as a whole.
   static let guarded = Rule(.recognitionOnly) { site, sweep in
-    guard site.op == .select, let x = site.input(2), sweep.scalar(site.input(1)) != nil, let (checked, _) = sweep.operand(site.input(0), of: .isNaN), checked == x
+    guard site.op == .select, let x = site.input(2), sweep.scalar(site.input(1)) != nil, let (checked, _) = sweep.operand(site.input(0), of: .isNaN),
+      checked == x
     else { return nil }
     return [x]
   }

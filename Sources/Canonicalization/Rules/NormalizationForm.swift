@@ -27,13 +27,16 @@ enum NormalizationForm {
       guard let sum = sweep.make(.binary(.add), [x, bias], for: site) else { return nil }
       x = sum
     }
-    guard let sum = sweep.make(.binary(.add), [x, skip], for: site), let normalized = sweep.make(.normalization(norm), [sum] + parameters, for: site) else { return nil }
+    guard let sum = sweep.make(.binary(.add), [x, skip], for: site), let normalized = sweep.make(.normalization(norm), [sum] + parameters, for: site) else {
+      return nil
+    }
     return site.results.indices.map { $0 == 0 ? normalized : $0 == 3 ? sum : nil }
   }
 
   /// `(x - mean(x)) / sqrt(mean((x - mean(x))^2) + e) = layer_norm(x)` with scale 1, over the last axis.
   static let centered = Rule(.recognitionOnly) { site, sweep in
-    guard site.op == .binary(.divide), let (d, x, dOrigins) = difference(site.input(0), &sweep), let (variance, epsilon, rootOrigins) = root(site.input(1), sweep),
+    guard site.op == .binary(.divide), let (d, x, dOrigins) = difference(site.input(0), &sweep),
+      let (variance, epsilon, rootOrigins) = root(site.input(1), sweep),
       let (square, squareOrigins) = mean(variance, sweep), let (base, powerOrigins) = squared(square, sweep), base == d,
       let width = sweep.shape(x)?.dims.last?.value, let ones = sweep.number(1, like: x, dims: [width], for: site)
     else { return nil }
@@ -100,7 +103,8 @@ enum NormalizationForm {
 
   /// `layer_norm(x, c) + b = layer_norm(x, c, b)`.
   static let shifted = Rule(.recognitionOnly) { site, sweep in
-    guard site.op == .binary(.add), let norm = sweep.producer(site.input(0)), case .normalization(.layer) = norm.op, norm.inputs.count == 2, let x = norm.input(0),
+    guard site.op == .binary(.add), let norm = sweep.producer(site.input(0)), case .normalization(.layer) = norm.op, norm.inputs.count == 2,
+      let x = norm.input(0),
       let b = site.input(1), isPerChannel(b, of: x, sweep)
     else { return nil }
     return sweep.make(norm.op, [x, norm.input(1), b], for: site, origins: norm.origins).map { [$0] }
@@ -119,7 +123,9 @@ enum NormalizationForm {
 
   /// `sqrt(v + e)`.
   private static func root(_ value: ValueID?, _ sweep: Sweep) -> (ValueID, Double, OriginSet)? {
-    guard let (sum, origins) = sweep.operand(value, of: .sqrt), let (v, e, sumOrigins) = sweep.operands(sum, of: .add), let epsilon = sweep.scalar(e) else { return nil }
+    guard let (sum, origins) = sweep.operand(value, of: .sqrt), let (v, e, sumOrigins) = sweep.operands(sum, of: .add), let epsilon = sweep.scalar(e) else {
+      return nil
+    }
     return (v, epsilon, origins.union(sumOrigins))
   }
 

@@ -7,7 +7,9 @@ enum PartForm {
 
   /// `split(x) = slice(x, 0..<a), slice(x, a..<b), ...`
   static let split = Rule(.exact) { site, sweep in
-    guard case .layout(.split(let rawAxis)) = site.op, let x = site.input(0), let shape = sweep.shape(x), let axis = normalized(rawAxis, shape.rank) else { return nil }
+    guard case .layout(.split(let rawAxis)) = site.op, let x = site.input(0), let shape = sweep.shape(x), let axis = normalized(rawAxis, shape.rank) else {
+      return nil
+    }
     var sizes: [Int] = []
     for result in site.results {
       guard let result, let size = sweep.shape(result)?[axis].value else {
@@ -55,7 +57,9 @@ enum PartForm {
   }
 
   private static func slice(_ x: ValueID, _ axis: Int, _ start: Int, _ end: Int, for site: Site, _ sweep: inout Sweep) -> ValueID? {
-    guard let starts = sweep.vector([start], for: site), let ends = sweep.vector([end], for: site), let axes = sweep.vector([axis], for: site) else { return nil }
+    guard let starts = sweep.vector([start], for: site), let ends = sweep.vector([end], for: site), let axes = sweep.vector([axis], for: site) else {
+      return nil
+    }
     return sweep.make(.layout(.slice), [x, starts, ends, axes], for: site)
   }
 

@@ -24,7 +24,9 @@ enum ProductForm {
     }
     if var c = site.input(2), beta != 0 {
       if beta != 1 {
-        guard let factor = sweep.number(Double(beta), like: c, for: site), let scaled = sweep.make(.binary(.multiply), [c, factor], for: site) else { return nil }
+        guard let factor = sweep.number(Double(beta), like: c, for: site), let scaled = sweep.make(.binary(.multiply), [c, factor], for: site) else {
+          return nil
+        }
         c = scaled
       }
       guard let sum = sweep.make(.binary(.add), [result, c], for: site) else { return nil }

@@ -40,7 +40,9 @@ enum ScaleForm {
 extension Sweep {
   /// The small floating constant `value` with `change` applied to its elements.
   mutating func mapped(_ value: ValueID?, for site: Site, _ change: (Double) -> Double) -> ValueID? {
-    guard let tensor = constant(value), tensor.elementType.isFloatingPoint, tensor.count <= Inference.foldingLimit, let values = tensor.doubles() else { return nil }
+    guard let tensor = constant(value), tensor.elementType.isFloatingPoint, tensor.count <= Inference.foldingLimit, let values = tensor.doubles() else {
+      return nil
+    }
     let result: Tensor? =
       switch tensor.elementType {
       case .float32: try? Tensor(float32: values.map { Float(change($0)) }, dims: tensor.dims)

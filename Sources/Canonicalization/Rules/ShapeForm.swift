@@ -7,7 +7,9 @@ enum ShapeForm {
 
   /// Squeeze, Unsqueeze, Flatten and Reshape are `reshape(x, dims)` with constant dims; a reshape of a reshape is one.
   static let reshape = Rule(.exact) { site, sweep in
-    guard case .layout(let op) = site.op, var x = site.input(0), let target = sweep.resultShape(site), let dims = Sweep.reshapeTarget(target.dims) else { return nil }
+    guard case .layout(let op) = site.op, var x = site.input(0), let target = sweep.resultShape(site), let dims = Sweep.reshapeTarget(target.dims) else {
+      return nil
+    }
     switch op {
     case .squeeze, .unsqueeze, .flatten, .reshape: break
     default: return nil

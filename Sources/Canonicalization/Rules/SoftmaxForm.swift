@@ -12,7 +12,8 @@ enum SoftmaxForm {
     else { return nil }
     var x = exponent
     var origins = expOrigins.union(sumOrigins)
-    if let (inner, m, differenceOrigins) = sweep.operands(exponent, of: .subtract), let (largest, maxAxis, maxOrigins) = reduced(m, .max, sweep), largest == inner,
+    if let (inner, m, differenceOrigins) = sweep.operands(exponent, of: .subtract), let (largest, maxAxis, maxOrigins) = reduced(m, .max, sweep),
+      largest == inner,
       maxAxis == axis
     {
       x = inner

@@ -45,7 +45,9 @@ private struct Attention {
   let query, key, value: TracedProjection
   let roles: HeadRoles
 
-  init(_ view: GraphView, softmax: NodeID, axis: Int, path: ScorePath, product: (product: NodeID, operand: Int, steps: [NodeID], nodes: [NodeID])) throws(Refusal) {
+  init(_ view: GraphView, softmax: NodeID, axis: Int, path: ScorePath, product: (product: NodeID, operand: Int, steps: [NodeID], nodes: [NodeID]))
+    throws(Refusal)
+  {
     self.view = view
     self.softmax = softmax
     self.path = path
@@ -139,7 +141,10 @@ private struct Attention {
   /// Queries, keys and values must be all tokens of one tensor.
   private func checkTokens() throws(Refusal) {
     guard query.base == key.base, key.base == value.base else {
-      throw Refusal(path.product, query.base == key.base ? "values are projected from other tokens than queries and keys" : "queries and keys are projected from different tokens", as: .cross)
+      throw Refusal(
+        path.product,
+        query.base == key.base ? "values are projected from other tokens than queries and keys" : "queries and keys are projected from different tokens",
+        as: .cross)
     }
     let offsets = [query, key, value].map { traced in traced.layout.offsets.filter { $0.key != .channel } }
     if roles.queryTokens != roles.keyTokens || offsets.contains(where: { $0 != offsets[0] }) {
@@ -156,7 +161,9 @@ private struct Attention {
       throw Refusal(path.product, "tokens attend inside windows", as: .window)
     }
     // As many groups of tokens as samples: images have them on the first axis, token tensors on either of the first two.
-    guard let batch = roles.batch.size, let input = view.graph.inputs.first(where: { (view.shape($0)?.rank ?? 0) > 0 }), let sizes = view.shape(input) else { return }
+    guard let batch = roles.batch.size, let input = view.graph.inputs.first(where: { (view.shape($0)?.rank ?? 0) > 0 }), let sizes = view.shape(input) else {
+      return
+    }
     if batch != 1, !sizes.dims.prefix(sizes.rank == 3 ? 2 : 1).contains(batch) {
       throw Refusal(path.product, "tokens attend in \(batch) groups, the input holds \(sizes[0]) samples", as: roles.batch.count > 1 ? .axial : .window)
     }
@@ -185,9 +192,12 @@ private struct Attention {
     let (parameters, cost) = figures(q, k, v, branch.projection, tokens: tokens, keys: keys)
     return AttentionBlock(
       name: "", family: bias.causal ? .causal : .selfAttention, heads: roles.heads, headDim: roles.headDim, valueDim: roles.valueDim, queryTokens: tokens,
-      keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", rotary: query.rotary || key.rotary, causal: bias.causal, input: input, inputLayout: inputLayout,
-      keyInput: input, query: q, key: k, value: v, outputProjection: branch.projection, core: core, merged: branch.merged?.value, mergedLayout: branch.merged?.layout, output: branch.output,
-      outputLayout: branch.layout, outputHasBias: branch.hasBias, norm: norm?.0, normInput: norm?.1, residualAdd: branch.residualAdd, residualSum: branch.residualSum,
+      keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", rotary: query.rotary || key.rotary, causal: bias.causal,
+      input: input, inputLayout: inputLayout,
+      keyInput: input, query: q, key: k, value: v, outputProjection: branch.projection, core: core, merged: branch.merged?.value,
+      mergedLayout: branch.merged?.layout, output: branch.output,
+      outputLayout: branch.layout, outputHasBias: branch.hasBias, norm: norm?.0, normInput: norm?.1, residualAdd: branch.residualAdd,
+      residualSum: branch.residualSum,
       nodes: view.originals(of: nodes), parameters: parameters, cost: cost)
   }
 
@@ -217,7 +227,8 @@ private struct Attention {
     let node = view.graph[softmax]
     if softmax.index < view.original.nodes.count, let scores = view.original[softmax].input(0), let probabilities = view.original[softmax].output(0) {
       let last = roles.scores.axes.suffix(2)
-      let isQueryByKey = last.first?.allSatisfy { if case .query = $0.source { true } else { false } } == true
+      let isQueryByKey =
+        last.first?.allSatisfy { if case .query = $0.source { true } else { false } } == true
         && last.last?.allSatisfy { if case .key = $0.source { true } else { false } } == true
       guard isQueryByKey, 3...4 ~= roles.scores.axes.count else { throw Refusal(softmax, "scores do not lie as batch, head, query and key") }
       return .softmax(node: softmax, scores: scores, probabilities: probabilities, layout: roles.scores.axes.count == 4 ? .separate : .merged)
@@ -251,7 +262,8 @@ private struct Attention {
     let parameters = [q, k, v, output].reduce(0) { $0 &+ count($1) }
     guard let n = tokens.value, let m = keys.value else { return (parameters, Cost()) }
     func product(_ factors: Int...) -> Int { factors.checkedProduct ?? 0 }
-    let weights = [q, v].map { product(n, $0.weight.rows, $0.weight.columns) }.reduce(0, &+) &+ product(m, k.weight.rows, k.weight.columns)
+    let weights =
+      [q, v].map { product(n, $0.weight.rows, $0.weight.columns) }.reduce(0, &+) &+ product(m, k.weight.rows, k.weight.columns)
       &+ product(n, output?.weight.rows ?? 0, output?.weight.columns ?? 0)
     let maps = product(roles.heads, n, m, roles.headDim &+ roles.valueDim)
     return (parameters, Cost(macs: weights &+ maps, elementwise: product(roles.heads, n, m)))

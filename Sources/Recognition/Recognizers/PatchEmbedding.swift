@@ -37,7 +37,8 @@ enum PatchEmbedding {
           continue follow
         }
         guard let (axis, before, after) = tokens else {
-          guard Rearrangement.isRearrangement(node), node.input(0) == value, let moved = Rearrangement.apply(node, to: layout, in: view.typed), moved.offsets.isEmpty
+          guard Rearrangement.isRearrangement(node), node.input(0) == value, let moved = Rearrangement.apply(node, to: layout, in: view.typed),
+            moved.offsets.isEmpty
           else { continue }
           layout = moved
           value = output
