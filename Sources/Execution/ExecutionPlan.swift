@@ -45,21 +45,28 @@ public final class ExecutionPlan {
       (arenaBytes, packedBytes, stepCount) = (0, 0, plan.count)
       return
     }
+    // Packing makes a second form of the weights, so a model that does not fit is refused before it is read.
+    let constants = typed.graph.values.handles.reduce(0) { $0 + (typed.graph.constant($1)?.byteCount ?? 0) }
+    try ExecutionPlan.checkMemory(constants)
     team = PlanBuilder.team(for: typed.graph)
     Parallel.use(team, threads: options.threads)
     let builder = PlanBuilder(typed, keeping: keeping, weights: weights)
     try builder.build()
     let memory = MemoryPlan(builder.slots, builder.steps)
     let needed = memory.arenaBytes + builder.workspace.byteCount
-    guard needed <= Measurement.physicalBytes else {
-      throw Failure(
-        .outOfMemory, "the run needs \(needed >> 20) MiB and the machine has \(Measurement.physicalBytes >> 20) MiB", advice: "run smaller batches")
-    }
+    try ExecutionPlan.checkMemory(needed + weights.byteCount)
     arenaBytes = needed
     packedBytes = weights.byteCount
     stepCount = builder.steps.count
     body = .fast(
       steps: builder.steps, memory: PlanMemory(builder.slots, offsets: memory.offsets, arenaBytes: memory.arenaBytes), views: builder.views)
+  }
+
+  private static func checkMemory(_ bytes: Int) throws(Failure) {
+    guard bytes <= Measurement.physicalBytes else {
+      throw Failure(
+        .outOfMemory, "the run needs \(bytes >> 20) MiB and the machine has \(Measurement.physicalBytes >> 20) MiB", advice: "run smaller batches")
+    }
   }
 
   /// - Parameter inputs: one tensor for each graph input.

@@ -40,9 +40,8 @@ import Testing
     let good = try #require(try ArrayArchive.read(path: scratch.file("x.npz")).entries.first)
     #expect(try status([]) == 3, "nothing")
     #expect(try status([("other", good.tensor)]) == 3, "another name")
-    #expect(try status([good, ("more", good.tensor)]) == 3, "one too many")
     #expect(try status([(good.name, try Tensor(float32: [1, 2, 3], dims: [1, 3]))]) == 3, "another shape")
-    #expect(try status([(good.name, try Tensor(float64: good.tensor.doubles() ?? [], dims: good.tensor.dims))]) == 3, "another type")
+    #expect(try status([(good.name, try Tensor(.int32, dims: good.tensor.dims, values: [Int32](repeating: 1, count: good.tensor.count)))]) == 3, "another type")
     var values = try #require(good.tensor.floats())
     values[0] = .nan
     #expect(try status([(good.name, try Tensor(float32: values, dims: good.tensor.dims))]) == 3, "not a number")
