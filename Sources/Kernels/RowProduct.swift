@@ -21,7 +21,9 @@ public struct RowBlock: Hashable, Sendable {
 /// product on CPUs; the closed-form fits need one, since their normal equations lose half of the digits.
 ///
 /// - Precondition: the blocks lie inside their arrays, and `c` has a row of `b.rows` elements for each row of `a`.
-public func multiplyRows(_ a: [Double], _ aBlock: RowBlock, _ b: [Double], _ bBlock: RowBlock, depth: Int, into c: inout [Double], _ cOffset: Int = 0, stride: Int) {
+public func multiplyRows(
+  _ a: [Double], _ aBlock: RowBlock, _ b: [Double], _ bBlock: RowBlock, depth: Int, into c: inout [Double], _ cOffset: Int = 0, stride: Int
+) {
   precondition(aBlock.fits(a.count, depth: depth) && bBlock.fits(b.count, depth: depth), "a block leaves its array")
   precondition(RowBlock(offset: cOffset, rows: aBlock.rows, stride: stride).fits(c.count, depth: bBlock.rows), "the result leaves its array")
   guard aBlock.rows > 0, bBlock.rows > 0 else { return }
