@@ -60,3 +60,8 @@ void vc_reduce_into(VCReduce kind, const float *x, float *accumulator, size_t n)
 void vc_transpose(const uint32_t *x, ptrdiff_t x_step, uint32_t *y, ptrdiff_t y_step, size_t rows, size_t columns) {
   unit()->transpose(x, x_step, y, y_step, rows, columns);
 }
+
+void vc_row_products(const double *a, ptrdiff_t a_step, size_t rows, const double *b, ptrdiff_t b_step, size_t columns, size_t depth, double *c,
+                     ptrdiff_t c_step) {
+  unit()->row_products(a, a_step, rows, b, b_step, columns, depth, c, c_step);
+}

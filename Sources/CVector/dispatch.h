@@ -11,6 +11,7 @@ struct vector_unit {
   float (*reduce)(VCReduce, const float *, size_t);
   void (*reduce_into)(VCReduce, const float *, float *, size_t);
   void (*transpose)(const uint32_t *, ptrdiff_t, uint32_t *, ptrdiff_t, size_t, size_t);
+  void (*row_products)(const double *, ptrdiff_t, size_t, const double *, ptrdiff_t, size_t, size_t, double *, ptrdiff_t);
 };
 
 extern const struct vector_unit vc_baseline_unit;

@@ -3,32 +3,44 @@ extension DiagnosticCode {
   // 1: bytes
   public static let fileUnreadable = DiagnosticCode(1001, "file cannot be read", help: "The file is missing, is a directory, or may not be read.")
   public static let truncated = DiagnosticCode(1002, "data ends early", help: "A length in the file points past its end: the file is cut or damaged.")
-  public static let limitExceeded = DiagnosticCode(1003, "a read limit is exceeded", help: "Counts, lengths or nesting go beyond what a real checkpoint holds; nothing was allocated for them.")
-  public static let outputUnwritable = DiagnosticCode(1004, "output cannot be written", help: "The folder is missing, not writable, or full; nothing was left behind.")
-  public static let externalPathRefused = DiagnosticCode(1005, "external data outside the model's folder", help: "External data must lie below the folder of the model, without '..', absolute paths or links that lead out.")
+  public static let limitExceeded = DiagnosticCode(
+    1003, "a read limit is exceeded", help: "Counts, lengths or nesting go beyond what a real checkpoint holds; nothing was allocated for them.")
+  public static let outputUnwritable = DiagnosticCode(
+    1004, "output cannot be written", help: "The folder is missing, not writable, or full; nothing was left behind.")
+  public static let externalPathRefused = DiagnosticCode(
+    1005, "external data outside the model's folder",
+    help: "External data must lie below the folder of the model, without '..', absolute paths or links that lead out.")
   public static let externalDataRange = DiagnosticCode(1006, "external data range is wrong", help: "Offset and length must lie inside the external file.")
-  public static let archiveUnreadable = DiagnosticCode(1007, "array archive cannot be read", help: "The .npz is damaged, or holds an array that is not a plain numeric one.")
+  public static let archiveUnreadable = DiagnosticCode(
+    1007, "array archive cannot be read", help: "The .npz is damaged, or holds an array that is not a plain numeric one.")
   public static let imageUnreadable = DiagnosticCode(1008, "image cannot be read", help: "The file is no PNG or JPEG, or is damaged.")
 
   // 2: format
   public static let malformed = DiagnosticCode(2001, "file is malformed", help: "The bytes do not follow the format's encoding.")
   public static let unknownFormat = DiagnosticCode(2002, "format is not known", help: "The content is none of the formats that vitconv reads.")
-  public static let missingPart = DiagnosticCode(2003, "a required part is missing", help: "The format demands a part that the file does not hold, such as a graph or an operator set.")
+  public static let missingPart = DiagnosticCode(
+    2003, "a required part is missing", help: "The format demands a part that the file does not hold, such as a graph or an operator set.")
   public static let unknownElementType = DiagnosticCode(2004, "element type is not known", help: "The tensor's type number is not one of the standard's.")
-  public static let payloadMismatch = DiagnosticCode(2005, "payload does not fit the shape", help: "A tensor's bytes are fewer or more than its shape and type demand.")
-  public static let unsupportedVersion = DiagnosticCode(2006, "version is not supported", help: "The operator set or format version is newer than this program knows.")
-  public static let badAttribute = DiagnosticCode(2007, "attribute is wrong", help: "An operator's attribute has the wrong type or a value the operator does not allow.")
-  public static let notExpressible = DiagnosticCode(2008, "graph cannot be expressed in the target format", help: "The output format has no way to say what the graph says.")
+  public static let payloadMismatch = DiagnosticCode(
+    2005, "payload does not fit the shape", help: "A tensor's bytes are fewer or more than its shape and type demand.")
+  public static let unsupportedVersion = DiagnosticCode(
+    2006, "version is not supported", help: "The operator set or format version is newer than this program knows.")
+  public static let badAttribute = DiagnosticCode(
+    2007, "attribute is wrong", help: "An operator's attribute has the wrong type or a value the operator does not allow.")
+  public static let notExpressible = DiagnosticCode(
+    2008, "graph cannot be expressed in the target format", help: "The output format has no way to say what the graph says.")
 
   // 3: graph and shapes
   public static let duplicateName = DiagnosticCode(3001, "a value is defined twice", help: "Each value of a graph has one definition.")
-  public static let undefinedValue = DiagnosticCode(3002, "a value is used but never defined", help: "A node or output reads a name that no input, initializer or node makes.")
+  public static let undefinedValue = DiagnosticCode(
+    3002, "a value is used but never defined", help: "A node or output reads a name that no input, initializer or node makes.")
   public static let cyclicGraph = DiagnosticCode(3003, "nodes are not in order", help: "A node reads a value made by a later node or by itself.")
   public static let operandCount = DiagnosticCode(3004, "wrong number of operands", help: "The operator takes another number of inputs or outputs.")
   public static let shapeMismatch = DiagnosticCode(3005, "shapes do not fit", help: "The operator's shape rule is broken by its inputs.")
   public static let typeMismatch = DiagnosticCode(3006, "types do not fit", help: "The operator's element types do not agree.")
   public static let sizeOverflow = DiagnosticCode(3007, "a size overflows", help: "A product of dimensions does not fit the machine.")
-  public static let unknownOperator = DiagnosticCode(3008, "operator is not known", .warning, help: "The operator passes through untouched; it cannot be analysed or run.")
+  public static let unknownOperator = DiagnosticCode(
+    3008, "operator is not known", .warning, help: "The operator passes through untouched; it cannot be analysed or run.")
   public static let graphText = DiagnosticCode(3009, "graph text cannot be parsed", help: "The text does not follow schemas/vcg.ebnf.")
   public static let brokenInvariant = DiagnosticCode(3010, "graph breaks a law of the IR", help: "See the laws in Sources/GraphIR/StructuralVerifier.swift.")
 
@@ -37,18 +49,23 @@ extension DiagnosticCode {
   public static let nearMiss = DiagnosticCode(4002, "looked like attention and was refused", .note, help: "The reason names the first fact that is missing.")
 
   // 5: rewriting
-  public static let rewriteRefused = DiagnosticCode(5001, "rewrite refused a block", .note, refusesInput: false, help: "The block does not have what the rewrite needs; the reason says what.")
+  public static let rewriteRefused = DiagnosticCode(
+    5001, "rewrite refused a block", .note, refusesInput: false, help: "The block does not have what the rewrite needs; the reason says what.")
   public static let calibrationData = DiagnosticCode(5002, "calibration data does not fit", help: "The rewrite needs more samples, or other arrays.")
-  public static let numericalFailure = DiagnosticCode(5003, "a fit did not converge", refusesInput: false, help: "The linear system was singular or not finite.")
-  public static let budgetBroken = DiagnosticCode(5004, "budget broken", refusesInput: false, help: "The converted model is worse than the budget allows on held-out samples.")
+  public static let numericalFailure = DiagnosticCode(
+    5003, "a fit did not converge", refusesInput: false, help: "The linear system was singular or not finite.")
+  public static let budgetBroken = DiagnosticCode(
+    5004, "budget broken", refusesInput: false, help: "The converted model is worse than the budget allows on held-out samples.")
 
   // 6: running and comparing
   public static let operatorNotRunnable = DiagnosticCode(6001, "operator cannot be run", help: "There is no kernel for this operator and these types.")
-  public static let badRunInput = DiagnosticCode(6002, "input does not fit the model", help: "Names, types or shapes of the given arrays are not those of the graph's inputs.")
+  public static let badRunInput = DiagnosticCode(
+    6002, "input does not fit the model", help: "Names, types or shapes of the given arrays are not those of the graph's inputs.")
   public static let kernelFailure = DiagnosticCode(6003, "a kernel failed", help: "The numeric library refused the operation.")
   public static let nonFiniteSample = DiagnosticCode(6004, "samples are not finite", help: "The given arrays hold NaN or infinity.")
   public static let outOfMemory = DiagnosticCode(6005, "not enough memory", help: "The run would need more memory than the machine has.")
-  public static let modelsDiffer = DiagnosticCode(6006, "models differ beyond tolerance", refusesInput: false, help: "The report names the first place where they part.")
+  public static let modelsDiffer = DiagnosticCode(
+    6006, "models differ beyond tolerance", refusesInput: false, help: "The report names the first place where they part.")
   public static let indexOutOfRange = DiagnosticCode(6007, "index out of range", help: "Gather or Scatter was given an index outside the axis.")
 
   // 7: usage

@@ -25,7 +25,10 @@ extension PlanBuilder {
     guard let input = node.input(0), let output = node.output(0), try type(of: input).element == .float32 else { return false }
     let shape = try dims(of: input)
     let rank = shape.count
-    let given = switch op { case .softmax(let axis), .logSoftmax(let axis): axis }
+    let given =
+      switch op {
+      case .softmax(let axis), .logSoftmax(let axis): axis
+      }
     let axis = given < 0 ? given + rank : given
     guard rank >= 1, axis >= 0, axis < rank else { return false }
     let pending = biased[input]

@@ -29,7 +29,9 @@ extension PlanBuilder {
     guard xDims.count >= 3, xDims.count <= 5, let geometry = geometry(window, xDims, Array(wDims.dropFirst(2)), yDims) else { return false }
     let weight = try dense(view(of: kernel))
     guard let tensor = slots[weight.slot].constant else { return false }
-    if groups == 1, geometry.kernel == geometry.strides, geometry.dilations.allSatisfy({ $0 == 1 }), (geometry.padBegin + geometry.padEnd).allSatisfy({ $0 == 0 }) {
+    if groups == 1, geometry.kernel == geometry.strides, geometry.dilations.allSatisfy({ $0 == 1 }),
+      (geometry.padBegin + geometry.padEnd).allSatisfy({ $0 == 0 })
+    {
       return try planPatches(id, node, weight, geometry, yDims)
     }
     let target = try newView((.float32, yDims), order: channelsLast(yDims.count))

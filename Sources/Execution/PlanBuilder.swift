@@ -114,7 +114,9 @@ final class PlanBuilder {
   /// The value's elements where they are known before the run.
   func constantTensor(_ value: ValueID) -> Tensor? {
     if let tensor = typed.constant(value) { return tensor }
-    if let view = views[value], let tensor = slots[view.slot].constant, view.layout.isDense, view.offset == 0, view.factor == 1, tensor.count == view.layout.count {
+    if let view = views[value], let tensor = slots[view.slot].constant, view.layout.isDense, view.offset == 0, view.factor == 1,
+      tensor.count == view.layout.count
+    {
       return try? tensor.reshaped(view.dims)
     }
     guard case .symbolic(let vector)? = typed.known(value), let type = typed.type(of: value), let values = Shape(vector.elements).concrete else { return nil }
@@ -188,7 +190,9 @@ final class PlanBuilder {
   /// A constant at an address that typed loops may read; file data may lie anywhere.
   func aligned(_ view: View) throws(Failure) -> View {
     guard let tensor = slots[view.slot].constant, case .mapped = tensor.storage else { return view }
-    let misaligned = unsafe tensor.withUnsafeBytes { bytes in unsafe bytes.baseAddress.map { Int(bitPattern: $0) % Swift.max(view.elementBytes, 1) != 0 } ?? false }
+    let misaligned = unsafe tensor.withUnsafeBytes { bytes in
+      unsafe bytes.baseAddress.map { Int(bitPattern: $0) % Swift.max(view.elementBytes, 1) != 0 } ?? false
+    }
     guard misaligned else { return view }
     let buffer = unsafe TensorBuffer(byteCount: tensor.byteCount) { target in unsafe tensor.withUnsafeBytes { unsafe target.copyMemory(from: $0) } }
     slots[view.slot].constant = try Tensor(tensor.elementType, dims: tensor.dims, storage: .memory(buffer))

@@ -32,7 +32,9 @@ public struct RGBImage: Sendable {
     try unsafe source.withUnsafeBytes(in: 0..<source.count) { (bytes) throws(Failure) in
       var image = unsafe png_image()
       defer { unsafe vc_png_free(&image) }
-      guard unsafe vc_png_begin(&image, bytes.baseAddress, bytes.count) != 0 else { throw Failure(.imageUnreadable, "not a readable PNG", at: .init(file: source.name)) }
+      guard unsafe vc_png_begin(&image, bytes.baseAddress, bytes.count) != 0 else {
+        throw Failure(.imageUnreadable, "not a readable PNG", at: .init(file: source.name))
+      }
       let width = unsafe Int(image.width)
       let height = unsafe Int(image.height)
       var pixels = [UInt8](repeating: 0, count: try checkedByteCount(width: width, height: height, path: source.name))

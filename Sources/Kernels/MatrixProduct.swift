@@ -144,7 +144,7 @@ extension MatrixProduct.Piece {
   ) throws(Failure) {
     let right = unsafe packed.map { unsafe UnsafeRawPointer($0.memory) } ?? b.map { unsafe $0 + offsets[1] }
     var pointers: [UnsafeRawPointer?] = unsafe [a + offsets[0], right, UnsafeRawPointer(c) + offsets[2]]
-    for unsafe (index, extra) in unsafe extras.enumerated() { unsafe pointers.append(extra.map { unsafe $0 + offsets[index + 3] }) }
+    for index in unsafe extras.indices { unsafe pointers.append(extras[index].map { unsafe $0 + offsets[index + 3] }) }
     try unsafe primitive.run(pointers, worker: worker)
   }
 }

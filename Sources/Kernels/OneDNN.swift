@@ -104,12 +104,13 @@ enum OneDNN {
   }
 
   deinit {
-    for unsafe argument in unsafe arguments { _ = unsafe dnnl_memory_destroy(argument.memory) }
+    for index in unsafe arguments.indices { _ = unsafe dnnl_memory_destroy(arguments[index].memory) }
     _ = unsafe dnnl_primitive_destroy(primitive)
   }
 
   func run(_ pointers: [UnsafeRawPointer?], worker: Int = 0) throws(Failure) {
-    for unsafe (place, pointer) in unsafe pointers.enumerated() {
+    for place in unsafe pointers.indices {
+      let pointer = unsafe pointers[place]
       try OneDNN.check(unsafe dnnl_memory_set_data_handle(arguments[place].memory, UnsafeMutableRawPointer(mutating: pointer)), "a pointer")
     }
     if unsafe arguments.count > pointers.count {

@@ -49,7 +49,7 @@ internal import Glibc
     return unsafe chunk.base + used
   }
 
-  deinit { for unsafe chunk in unsafe chunks { unsafe munmap(chunk.base, chunk.byteCount) } }
+  deinit { for index in unsafe chunks.indices { unsafe munmap(chunks[index].base, chunks[index].byteCount) } }
 }
 
 /// Packed weights by what they were packed from, so that plans for several shapes of one model share them.

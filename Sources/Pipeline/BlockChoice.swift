@@ -24,7 +24,8 @@ enum BlockChoice: Hashable {
     let bounds = part.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { Int($0) }
     if let low = bounds[0], let high = bounds.count == 2 ? bounds[1] : low {
       guard low <= high, 0..<blocks.count ~= low, 0..<blocks.count ~= high else {
-        throw Failure(.usage, "--blocks \(part): the model has \(blocks.count) blocks", advice: blocks.isEmpty ? nil : "indices go from 0 to \(blocks.count - 1)")
+        throw Failure(
+          .usage, "--blocks \(part): the model has \(blocks.count) blocks", advice: blocks.isEmpty ? nil : "indices go from 0 to \(blocks.count - 1)")
       }
       return Set(low...high)
     }

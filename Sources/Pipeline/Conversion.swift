@@ -156,7 +156,8 @@ private struct RunningConversion {
       model: ModelChange(
         macsBefore: Inspection.cost(model.typed).macs, macsAfter: Inspection.cost(after).macs, bytesBefore: model.file.byteCount, bytesAfter: file.byteCount,
         parametersBefore: model.file.parameters, parametersAfter: file.parameters),
-      comparison: comparison, budget: request.budget.flatMap { budget in
+      comparison: comparison,
+      budget: request.budget.flatMap { budget in
         comparison.flatMap { comparison in
           budget.metric.value(of: comparison).map {
             BudgetOutcome(metric: budget.metric.rawValue, limit: budget.limit, value: $0, samples: comparison.samples)

@@ -42,7 +42,11 @@ enum FormatRegistry {
     },
     read: { (source, _, _) throws(Failure) in
       let graph = try GraphParser.parse(String(decoding: source.bytes(in: 0..<source.count), as: UTF8.self))
-      return (graph, FileFacts(format: "vcg", producer: "", parameters: GraphFacts.parameterCount(graph), byteCount: source.count, operators: GraphFacts.operatorCounts(graph)))
+      return (
+        graph,
+        FileFacts(
+          format: "vcg", producer: "", parameters: GraphFacts.parameterCount(graph), byteCount: source.count, operators: GraphFacts.operatorCounts(graph))
+      )
     },
     write: { (graph, path) throws(Failure) in try AtomicOutput.write([.bytes(Array(GraphPrinter.print(graph).utf8))], to: path) })
 
@@ -62,7 +66,10 @@ enum FormatRegistry {
       let model = try ONNXReader.read(source, path: path, sink: &sink)
       let header = model.header
       let producer = [header.producerName, header.producerVersion].filter { !$0.isEmpty }.joined(separator: " ")
-      return (model.graph, FileFacts(format: "onnx", producer: producer, parameters: header.parameterCount, byteCount: header.byteCount, operators: header.operatorCounts))
+      return (
+        model.graph,
+        FileFacts(format: "onnx", producer: producer, parameters: header.parameterCount, byteCount: header.byteCount, operators: header.operatorCounts)
+      )
     },
     write: { (graph, path) throws(Failure) in try ONNXWriter.write(graph, to: path) })
 
@@ -72,7 +79,8 @@ enum FormatRegistry {
 
   /// Reads a model: `-` is standard input.
   static func read(_ path: String, sink: inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts) {
-    let source = path == "-" ? try ByteSource(reading: STDIN_FILENO, name: "standard input", limit: ReadLimits.standard.pipeBytes) : try ByteSource(mapping: path)
+    let source =
+      path == "-" ? try ByteSource(reading: STDIN_FILENO, name: "standard input", limit: ReadLimits.standard.pipeBytes) : try ByteSource(mapping: path)
     guard source.count > 0 else { throw Failure(.truncated, "the file is empty", at: .init(file: source.name)) }
     for format in formats where format.recognizes(source) {
       do throws(Failure) {
@@ -90,7 +98,9 @@ enum FormatRegistry {
     guard let format = formats.first(where: { $0.suffixes.contains { lower.hasSuffix($0) } }) else {
       throw Failure(.usage, "the suffix of '\(path)' names no output format", advice: "use .onnx or .vcg")
     }
-    guard let write = format.write else { throw Failure(.notExpressible, "\(format.name) is not written by this version", at: .init(file: path), advice: "use .onnx or .vcg") }
+    guard let write = format.write else {
+      throw Failure(.notExpressible, "\(format.name) is not written by this version", at: .init(file: path), advice: "use .onnx or .vcg")
+    }
     return write
   }
 }

@@ -116,7 +116,9 @@ private struct ModelsCompared {
     let referenceValues = try activations(reference, bisect.pairs.map(\.reference), few, options)
     let modelValues = try activations(model, bisect.pairs.map(\.model), renamed(few), options)
     for (index, block) in reference.recognized.blocks.enumerated() {
-      guard let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other], wanted.dims == got.dims else { continue }
+      guard let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other], wanted.dims == got.dims else {
+        continue
+      }
       let site = RewriteSite(block: block, index: index, original: reference.typed)
       comparison.blocks.append(
         try BlockComparison(
@@ -133,7 +135,9 @@ private struct ModelsCompared {
       precise.precision = .reference
       let fewer = try few.prefix(count)
       exact = try activations(reference, bisect.pairs.map(\.reference), fewer, precise)
-      rounded = (try activations(reference, bisect.pairs.map(\.reference), fewer, options), try activations(model, bisect.pairs.map(\.model), renamed(fewer), options))
+      rounded = (
+        try activations(reference, bisect.pairs.map(\.reference), fewer, options), try activations(model, bisect.pairs.map(\.model), renamed(fewer), options)
+      )
     }
     comparison.firstDifference = bisect.firstDifference(
       referenceValues: rounded.0, modelValues: rounded.1, exactValues: exact, samples: count > 0 ? count : few.count)

@@ -33,7 +33,9 @@ enum RandomInputs {
       guard let type = graph[id].declaredType else { throw Failure(.badRunInput, "the input '\(name)' declares no type", at: .element(name)) }
       var dims = shapes[name] ?? []
       if shapes[name] == nil { dims = try concrete(type, batch: batch, name: name) }
-      guard let count = dims.checkedProduct, count <= 1 << 30 else { throw Failure(.sizeOverflow, "the input '\(name)' would hold too many numbers", at: .element(name)) }
+      guard let count = dims.checkedProduct, count <= 1 << 30 else {
+        throw Failure(.sizeOverflow, "the input '\(name)' would hold too many numbers", at: .element(name))
+      }
       made.shapes[name] = dims
       made.values[id] = try tensor(type.element, dims: dims, count: count, random: &random, name: name)
     }
@@ -41,7 +43,9 @@ enum RandomInputs {
   }
 
   private static func concrete(_ type: TensorType, batch: Int, name: String) throws(Failure) -> [Int] {
-    guard let shape = type.shape else { throw Failure(.badRunInput, "the input '\(name)' declares no shape", at: .element(name), advice: "fix it with --shape \(name)=…") }
+    guard let shape = type.shape else {
+      throw Failure(.badRunInput, "the input '\(name)' declares no shape", at: .element(name), advice: "fix it with --shape \(name)=…")
+    }
     var dims: [Int] = []
     for (axis, dim) in shape.dims.enumerated() {
       if let value = dim.value {

@@ -64,15 +64,21 @@ public struct SampleSet: Sendable {
     var count: Int?
     for (name, tensor) in inputs.sorted(by: { $0.key < $1.key }) {
       guard let rows = tensor.dims.first, rows > 0 else { throw Failure(.badRunInput, "'\(name)' holds no samples", at: .init(file: path, element: name)) }
-      guard count == nil || count == rows else { throw Failure(.badRunInput, "'\(name)' holds \(rows) samples, others \(count ?? 0)", at: .init(file: path, element: name)) }
+      guard count == nil || count == rows else {
+        throw Failure(.badRunInput, "'\(name)' holds \(rows) samples, others \(count ?? 0)", at: .init(file: path, element: name))
+      }
       count = rows
       if tensor.elementType == .float32, !tensor.elements(as: Float.self).allSatisfy(\.isFinite) {
         throw Failure(.nonFiniteSample, "'\(name)' holds NaN or infinity", at: .init(file: path, element: name))
       }
     }
     guard let count else { throw Failure(.badRunInput, "the model has no inputs to give samples to", at: .init(file: path)) }
-    if let labels, labels.count != count { throw Failure(.badRunInput, "\(labels.count) labels for \(count) samples", at: .init(file: path, element: "labels")) }
-    if let masks, masks.dims.first != count { throw Failure(.badRunInput, "masks are \(masks.type) for \(count) samples", at: .init(file: path, element: "masks")) }
+    if let labels, labels.count != count {
+      throw Failure(.badRunInput, "\(labels.count) labels for \(count) samples", at: .init(file: path, element: "labels"))
+    }
+    if let masks, masks.dims.first != count {
+      throw Failure(.badRunInput, "masks are \(masks.type) for \(count) samples", at: .init(file: path, element: "masks"))
+    }
     self.inputs = inputs
     self.labels = labels
     self.masks = masks

@@ -21,7 +21,8 @@ extension BlockWeights {
     else { throw Failure(.rewriteRefused, "a projection has no weight", at: .element(block.name)) }
     var bias: [Double] = []
     if case .constant(let id) = block.bias {
-      guard let tokens = block.queryTokens.value, let tensor = graph.constant(id), let expanded = expandedBias(tensor, heads: block.heads, tokens: tokens) else {
+      guard let tokens = block.queryTokens.value, let tensor = graph.constant(id), let expanded = expandedBias(tensor, heads: block.heads, tokens: tokens)
+      else {
         throw Failure(.rewriteRefused, "the constant score bias does not broadcast to (heads, queries, keys)", at: .element(block.name))
       }
       bias = expanded

@@ -20,7 +20,8 @@ extension Tensor {
           for (position, index) in indices.enumerated() {
             let from = (block * length + index) * row
             let to = (block * indices.count + position) * row
-            unsafe UnsafeMutableRawBufferPointer(rebasing: target[to..<(to + row)]).copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<(from + row)]))
+            unsafe UnsafeMutableRawBufferPointer(rebasing: target[to..<(to + row)]).copyMemory(
+              from: UnsafeRawBufferPointer(rebasing: source[from..<(from + row)]))
           }
         }
       }

@@ -46,8 +46,9 @@ public struct Bisect: Sendable {
     let depths = exactValues.isEmpty ? reference.graph.roundingDepths() : nil
     for pair in pairs {
       guard let wanted = referenceValues[pair.reference], let got = modelValues[pair.model], let r = wanted.doubles(), let m = got.doubles() else { continue }
-      guard let tolerance = exactValues[pair.reference].flatMap({ Tolerance.measured(float32: wanted, float64: $0, samples: samples) })
-        ?? depths.flatMap({ Tolerance.bounded($0[pair.reference], reference: wanted) })
+      guard
+        let tolerance = exactValues[pair.reference].flatMap({ Tolerance.measured(float32: wanted, float64: $0, samples: samples) })
+          ?? depths.flatMap({ Tolerance.bounded($0[pair.reference], reference: wanted) })
       else { continue }
       var maxAbs = wanted.dims == got.dims ? 0 : Double.infinity
       for (a, b) in zip(r, m) where a != b { maxAbs = largest(maxAbs, abs(a - b)) }
@@ -83,7 +84,9 @@ public struct Bisect: Sendable {
     var pairs: [Pair] = []
     for (_, node) in a.liveNodes {
       for case let output? in node.outputs {
-        guard let other = partner[output], reference.graph.type(of: output)?.element.isFloatingPoint ?? false, reference.graph.constant(output) == nil else { continue }
+        guard let other = partner[output], reference.graph.type(of: output)?.element.isFloatingPoint ?? false, reference.graph.constant(output) == nil else {
+          continue
+        }
         pairs.append(Pair(reference: output, model: other))
       }
     }

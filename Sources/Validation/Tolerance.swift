@@ -24,7 +24,9 @@ public struct Tolerance: Sendable, Hashable {
     }
     return Tolerance(
       limit: safety * (error + unit * magnitude),
-      basis: "\(Int(safety)) times the reference's own rounding error, float32 against float64 on \(samples) samples, plus \(Int(safety)) roundoffs of its largest value")
+      basis:
+        "\(Int(safety)) times the reference's own rounding error, float32 against float64 on \(samples) samples, plus \(Int(safety)) roundoffs of its largest value"
+    )
   }
 
   /// Without such a run: `safety * u * sqrt(k) * largest magnitude`, k being the roundings on the longest way to the value

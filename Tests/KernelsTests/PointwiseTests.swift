@@ -6,7 +6,10 @@ import Testing
 
 /// Each fast loop, on every vector unit this CPU has, against the function in double precision.
 @Suite(.serialized) struct PointwiseTests {
-  static let edges: [Float] = [0, -0.0, .nan, .infinity, -.infinity, Float(bitPattern: 70_000), -Float(bitPattern: 70_000), 88.7, 89.5, -87.5, -100, -110, 1, -1, 0.5999, 0.6001, 3.4e38, -3.4e38, 1e-7]
+  static let edges: [Float] = [
+    0, -0.0, .nan, .infinity, -.infinity, Float(bitPattern: 70_000), -Float(bitPattern: 70_000), 88.7, 89.5, -87.5, -100, -110, 1, -1, 0.5999, 0.6001, 3.4e38,
+    -3.4e38, 1e-7,
+  ]
 
   static let functions: [(Pointwise.Function, Double, @Sendable (Double) -> Double)] = [
     (.copy, 0, { $0 }), (.abs, 0, { abs($0) }), (.negate, 0, { -$0 }), (.squareRoot, 1e-7, { $0.squareRoot() }),

@@ -83,8 +83,10 @@ struct AttentionFixture {
     let block = AttentionBlock(
       name: "attn", family: .selfAttention, heads: h, headDim: d, valueDim: d, queryTokens: Dim(n), keyTokens: Dim(n), scale: scale, bias: bias,
       input: input, inputLayout: layout, keyInput: input, query: queryProjection, key: keyProjection, value: valueProjection,
-      outputProjection: outputProjection, core: .softmax(node: softmaxNode, scores: scores, probabilities: map, layout: form == .separate ? .separate : .merged),
-      merged: order == .batchFirst ? merged : nil, mergedLayout: order == .batchFirst ? layout : nil, output: y, outputLayout: layout, nodes: Array(graph.order), parameters: 4 * c * (c + 1),
+      outputProjection: outputProjection,
+      core: .softmax(node: softmaxNode, scores: scores, probabilities: map, layout: form == .separate ? .separate : .merged),
+      merged: order == .batchFirst ? merged : nil, mergedLayout: order == .batchFirst ? layout : nil, output: y, outputLayout: layout,
+      nodes: Array(graph.order), parameters: 4 * c * (c + 1),
       cost: typed.cost)
     site = RewriteSite(block: block, index: 0, original: typed)
   }

@@ -77,7 +77,8 @@ struct ComparisonTests {
     let reference = try Tensor(float32: [0, 1, 2, 2, 3, 6], dims: [2, 3, 1])
     let model = try Tensor(float32: [0, 1, 2, 2, 3, 7], dims: [2, 3, 1])
     let block = try BlockComparison(
-      index: 0, name: "b", reference: reference, model: model, layout: .batchFirst, grid: grid, residualSum: Tensor(float32: [1, 1, 1, 1, 1, 2], dims: [2, 3, 1]))
+      index: 0, name: "b", reference: reference, model: model, layout: .batchFirst, grid: grid,
+      residualSum: Tensor(float32: [1, 1, 1, 1, 1, 2], dims: [2, 3, 1]))
     #expect(block.prefixNMSE == 0)
     #expect(block.patchNMSE == 1.0 / 14)
     #expect(block.residualError == 1.0 / 3)

@@ -53,3 +53,7 @@ void vc_reduce_into(VCReduce kind, const float *x, float *accumulator, size_t n)
 
 /// Transposes 4-byte elements: y[j * y_step + i] = x[i * x_step + j] for i < rows, j < columns.
 void vc_transpose(const uint32_t *x, ptrdiff_t x_step, uint32_t *y, ptrdiff_t y_step, size_t rows, size_t columns);
+
+/// Double precision: c[i * c_step + j] = sum over k < depth of a[i * a_step + k] * b[j * b_step + k], i < rows, j < columns.
+void vc_row_products(const double *a, ptrdiff_t a_step, size_t rows, const double *b, ptrdiff_t b_step, size_t columns, size_t depth, double *c,
+                     ptrdiff_t c_step);

@@ -8,8 +8,10 @@
 
 #include "lanes.h"
 #include "pointwise.h"
+#include "products.h"
 #include "rows.h"
 
 const struct vector_unit UNIT(unit) = {
     UNIT(unary), UNIT(binary), UNIT(softmax), UNIT(log_softmax), UNIT(normalize), UNIT(reduce), UNIT(reduce_into), UNIT(transpose),
+    UNIT(row_products),
 };

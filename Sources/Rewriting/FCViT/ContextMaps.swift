@@ -35,7 +35,8 @@ struct ContextMaps {
     let size = heads * contexts * tokens
     scores = [Double](repeating: 0, count: x.samples * size)
     for sample in 0..<x.samples {
-      let u = foldedStatic ?? numerics.folded(numerics.queries(numerics.pooled(x, sample: sample, pooling: pooling, contexts: contexts), pooledRows), rows: contexts)
+      let u =
+        foldedStatic ?? numerics.folded(numerics.queries(numerics.pooled(x, sample: sample, pooling: pooling, contexts: contexts), pooledRows), rows: contexts)
       multiplyRows(
         u, RowBlock(rows: heads * contexts, stride: x.channels), x.values, RowBlock(offset: sample * tokens * x.channels, rows: tokens, stride: x.channels),
         depth: x.channels, into: &scores, sample * size, stride: tokens)

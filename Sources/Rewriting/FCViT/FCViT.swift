@@ -174,12 +174,15 @@ public struct FCViT: Rewrite {
       throw Failure(.calibrationData, "\(Self.id) is fitted on samples, and none are given", advice: "give --samples")
     }
     guard case .samples(let least) = Self.calibration, source.calibrationCount >= least else {
-      throw Failure(.calibrationData, "\(source.calibrationCount) calibration samples are too few for a fit", advice: "give 32 or more, and as many again to measure on")
+      throw Failure(
+        .calibrationData, "\(source.calibrationCount) calibration samples are too few for a fit", advice: "give 32 or more, and as many again to measure on")
     }
     let (samples, calibrationCount) = Fitting.fitSamples(source)
     let request = ActivationRequest(site.block.input, batchAxis: site.block.inputLayout.batch)
     func tokens(of graph: Graph) throws(Failure) -> TokenBatch {
-      guard let tensor = try source.activations([request], of: graph, samples: samples, boundary: site.boundary).first else { throw Failure(.internalError, "no activations came back") }
+      guard let tensor = try source.activations([request], of: graph, samples: samples, boundary: site.boundary).first else {
+        throw Failure(.internalError, "no activations came back")
+      }
       return try TokenBatch(tensor, layout: site.block.inputLayout)
     }
     let weights = try BlockWeights(site.block, in: site.original)
@@ -203,7 +206,8 @@ public struct FCViT: Rewrite {
   static func replaced(_ site: RewriteSite) -> (value: ValueID, layout: TokenLayout, isMerged: Bool)? {
     let block = site.block
     let width = Dim(block.heads * block.valueDim)
-    if let merged = block.merged, let layout = block.mergedLayout, let shape = site.original.shape(of: merged), shape.rank == 3, shape[layout.channel] == width {
+    if let merged = block.merged, let layout = block.mergedLayout, let shape = site.original.shape(of: merged), shape.rank == 3, shape[layout.channel] == width
+    {
       return (merged, layout, true)
     }
     guard let shape = site.original.shape(of: block.output), shape.rank == 3 else { return nil }

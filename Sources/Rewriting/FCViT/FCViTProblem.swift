@@ -30,12 +30,14 @@ public struct FCViTProblem: Sendable {
   ///   - target: of the same samples in the same order.
   ///   - calibrationCount: how many samples are fitted; the others measure.
   /// - Throws: `calibrationData` when either part is empty or the sizes do not agree.
-  public init(_ weights: BlockWeights, grid: PatchGrid, inputs: TokenBatch, target: AttentionTarget, calibrationCount: Int, largestKernel: Int) throws(Failure) {
+  public init(_ weights: BlockWeights, grid: PatchGrid, inputs: TokenBatch, target: AttentionTarget, calibrationCount: Int, largestKernel: Int) throws(Failure)
+  {
     guard calibrationCount > 0, calibrationCount < inputs.samples else {
       throw Failure(.calibrationData, "\(inputs.samples) samples with \(calibrationCount) to fit leave nothing to measure on")
     }
     guard inputs.tokens == grid.tokens, inputs.channels == weights.inputChannels, target.samples == inputs.samples, target.grid == grid else {
-      throw Failure(.calibrationData, "activations are (\(inputs.tokens), \(inputs.channels)), the block has \(grid.tokens) tokens of \(weights.inputChannels) channels")
+      throw Failure(
+        .calibrationData, "activations are (\(inputs.tokens), \(inputs.channels)), the block has \(grid.tokens) tokens of \(weights.inputChannels) channels")
     }
     self.weights = weights
     self.grid = grid
