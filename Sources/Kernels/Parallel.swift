@@ -27,6 +27,16 @@ public enum Parallel {
     forEach(parts) { part, _ in body(count * part / parts..<count * (part + 1) / parts) }
   }
 
+  /// `body` of each index below `count`, several at a time, in order.
+  public static func map<Result>(_ count: Int, _ body: (Int) -> Result) -> [Result] {
+    guard count > 1, threads > 1 else { return (0..<count).map(body) }
+    return unsafe [Result](unsafeUninitializedCapacity: count) { target, used in
+      guard let start = target.baseAddress else { return }
+      forEach(count) { index, _ in unsafe (start + index).initialize(to: body(index)) }
+      used = count
+    }
+  }
+
   /// Calls `body(index, worker)` for each index below `count`; no two calls at one time have the same worker.
   static func forEach(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
     withoutActuallyEscaping(body) { body in

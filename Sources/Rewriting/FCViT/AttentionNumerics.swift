@@ -9,19 +9,23 @@ struct AttentionNumerics {
   /// V of every sample, `[channel][token][sample]`, samples innermost, so that sums over samples are dot products.
   func values(_ x: TokenBatch) -> [Double] {
     let (channels, rows) = (weights.mergedChannels, x.samples * x.tokens)
-    var bySample = [Double](repeating: 0, count: channels * rows)
-    multiplyRows(
-      weights.value, RowBlock(rows: channels, stride: x.channels), x.values, RowBlock(rows: rows, stride: x.channels), depth: x.channels,
-      into: &bySample, stride: rows)
-    var result = [Double](repeating: 0, count: channels * rows)
-    for c in 0..<channels {
-      let bias = weights.valueBias[c]
-      let base = c * rows
-      for sample in 0..<x.samples {
-        for token in 0..<x.tokens { result[base + token * x.samples + sample] = bySample[base + sample * x.tokens + token] + bias }
+    // A few channels at a time: what is turned around stays in the cache.
+    let parts = Parallel.map((channels + 3) / 4) { part in
+      let range = (part * 4)..<min(part * 4 + 4, channels)
+      var bySample = [Double](repeating: 0, count: range.count * rows)
+      multiplyRows(
+        weights.value, RowBlock(offset: range.lowerBound * x.channels, rows: range.count, stride: x.channels), x.values,
+        RowBlock(rows: rows, stride: x.channels), depth: x.channels, into: &bySample, stride: rows)
+      var turned = [Double](repeating: 0, count: range.count * rows)
+      for (place, c) in range.enumerated() {
+        let (bias, base) = (weights.valueBias[c], place * rows)
+        for sample in 0..<x.samples {
+          for token in 0..<x.tokens { turned[base + token * x.samples + sample] = bySample[base + sample * x.tokens + token] + bias }
+        }
       }
+      return turned
     }
-    return result
+    return parts.flatMap { $0 }
   }
 
   /// Projected queries of `rows` tokens of `z`, scale included: (rows, heads * headDim).

@@ -17,28 +17,35 @@ public struct AttentionTarget: Sendable {
     samples = x.samples
     inputs = x
     let numerics = AttentionNumerics(weights: weights, grid: grid)
-    let (n, p, dv) = (grid.tokens, grid.patches, weights.valueDim)
-    var merged = [Double](repeating: 0, count: weights.mergedChannels * p * x.samples)
-    var sums = [QueryIrrelevanceSums](repeating: QueryIrrelevanceSums(), count: weights.heads)
-    var v = [Double](repeating: 0, count: weights.mergedChannels * n)
-    var rows = [Double](repeating: 0, count: dv * p)
-    for sample in 0..<x.samples {
+    let (n, p, dv, channels) = (grid.tokens, grid.patches, weights.valueDim, weights.mergedChannels)
+    let bySample = Parallel.map(x.samples) { sample in
+      var sums = [QueryIrrelevanceSums](repeating: QueryIrrelevanceSums(), count: weights.heads)
+      var v = [Double](repeating: 0, count: channels * n)
       multiplyRows(
-        weights.value, RowBlock(rows: weights.mergedChannels, stride: x.channels), x.values,
-        RowBlock(offset: sample * n * x.channels, rows: n, stride: x.channels), depth: x.channels, into: &v, stride: n)
+        weights.value, RowBlock(rows: channels, stride: x.channels), x.values, RowBlock(offset: sample * n * x.channels, rows: n, stride: x.channels),
+        depth: x.channels, into: &v, stride: n)
+      var rows = [Double](repeating: 0, count: channels * p)
       numerics.forEachMap(x, sample: sample) { head, map in
         sums[head].add(map, rows: p, tokens: n)
-        multiplyRows(v, RowBlock(offset: head * dv * n, rows: dv, stride: n), map, RowBlock(rows: p, stride: n), depth: n, into: &rows, stride: p)
-        for r in 0..<dv {
-          // Rows of the map sum to one, so the bias of V passes through.
-          let bias = weights.valueBias[head * dv + r]
-          let base = (head * dv + r) * p * x.samples + sample
-          for i in 0..<p { merged[base + i * x.samples] = rows[r * p + i] + bias }
-        }
+        multiplyRows(
+          v, RowBlock(offset: head * dv * n, rows: dv, stride: n), map, RowBlock(rows: p, stride: n), depth: n, into: &rows, head * dv * p, stride: p)
+      }
+      return (rows, sums)
+    }
+    var merged = [Double](repeating: 0, count: channels * p * x.samples)
+    for channel in 0..<channels {
+      // Rows of the map sum to one, so the bias of V passes through.
+      let bias = weights.valueBias[channel]
+      for index in (channel * p)..<((channel + 1) * p) {
+        for sample in 0..<x.samples { merged[index * x.samples + sample] = bySample[sample].0[index] + bias }
       }
     }
     self.merged = merged
-    irrelevance = sums.map(\.result)
+    irrelevance = (0..<weights.heads).map { head in
+      var total = QueryIrrelevanceSums()
+      for (_, sums) in bySample { total.add(sums[head]) }
+      return total.result
+    }
   }
 
   /// (samples, patches, channels)

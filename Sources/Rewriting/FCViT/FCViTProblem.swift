@@ -51,7 +51,7 @@ public struct FCViTProblem: Sendable {
     neighbors = NeighborTable(kernel: largestKernel, grid: grid)
     let (values, neighbors, samples) = (self.values, self.neighbors, inputs.samples)
     func sums(_ range: Range<Int>) -> [LocalSums] {
-      (0..<weights.mergedChannels).map {
+      Parallel.map(weights.mergedChannels) {
         LocalSums(channel: $0, values: values, target: target.merged, grid: grid, neighbors: neighbors, allSamples: samples, samples: range)
       }
     }
@@ -80,7 +80,7 @@ public struct FCViTProblem: Sendable {
     let count = setting.contexts.count
     let upsampling = SparseRows(setting.contexts.upsampling(to: grid), columns: count)
     func sums(_ samples: Range<Int>) -> [ContextSums] {
-      (0..<channels).map { channel in
+      Parallel.map(channels) { channel in
         ContextSums(
           channel: channel, context: contexts, offset: channel * count * inputs.samples, contexts: count, upsampling: upsampling, values: values,
           target: target.merged, grid: grid, neighbors: neighbors, allSamples: inputs.samples, samples: samples)
@@ -130,18 +130,22 @@ public struct FCViTProblem: Sendable {
   /// The context vectors, `[channel][context][sample]`.
   func contextValues(_ maps: ContextMaps, _ temperature: [Double]) -> [Double] {
     let (count, n, dv, samples) = (maps.contexts, grid.tokens, weights.valueDim, inputs.samples)
-    var result = [Double](repeating: 0, count: weights.mergedChannels * count * samples)
-    var v = [Double](repeating: 0, count: weights.mergedChannels * n)
-    var rows = [Double](repeating: 0, count: dv * count)
-    for sample in 0..<samples {
+    let (merged, weights, values) = (weights.mergedChannels, weights, values)
+    let bySample = Parallel.map(samples) { sample in
       let p = maps.maps(sample: sample, temperature: temperature)
-      for row in 0..<(weights.mergedChannels * n) { v[row] = values[row * samples + sample] }
+      var v = [Double](repeating: 0, count: merged * n)
+      for row in 0..<(merged * n) { v[row] = values[row * samples + sample] }
+      var rows = [Double](repeating: 0, count: merged * count)
       for head in 0..<weights.heads {
         multiplyRows(
           v, RowBlock(offset: head * dv * n, rows: dv, stride: n), p, RowBlock(offset: head * count * n, rows: count, stride: n), depth: n, into: &rows,
-          stride: count)
-        for index in 0..<(dv * count) { result[(head * dv * count + index) * samples + sample] = rows[index] }
+          head * dv * count, stride: count)
       }
+      return rows
+    }
+    var result = [Double](repeating: 0, count: merged * count * samples)
+    for index in 0..<(merged * count) {
+      for sample in 0..<samples { result[index * samples + sample] = bySample[sample][index] }
     }
     return result
   }

@@ -51,6 +51,16 @@ struct QueryIrrelevanceSums {
     if rows > 1 { cosine += (direction.reduce(0) { $0 + $1 * $1 } - count) / (count * (count - 1)) }
   }
 
+  /// Adds the sums of other samples.
+  mutating func add(_ other: QueryIrrelevanceSums) {
+    samples += other.samples
+    divergence += other.divergence
+    entropy += other.entropy
+    cosine += other.cosine
+    meanEnergy += other.meanEnergy
+    rowEnergy += other.rowEnergy
+  }
+
   var result: QueryIrrelevance {
     QueryIrrelevance(
       divergence: divergence / samples, entropy: entropy / samples, cosine: cosine / samples,

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Kernels
 
 extension ContextMaps {
   /// By head, the temperature that brings the context maps nearest to the mean rows of the original attention: it
@@ -7,7 +8,8 @@ extension ContextMaps {
   ///
   /// - Parameter mean: rows of the original maps averaged as the queries are, `[sample][head][context][token]`.
   func fittedTemperature(to mean: [Double], calibration: Range<Int>, heldOut: Range<Int>, steps: Int = 8) -> [Double] {
-    (0..<heads).map { head in
+    let scores = Parallel.map(heldOut.upperBound) { self.scores(sample: $0) }.flatMap { $0 }
+    return (0..<heads).map { head in
       var tau = 1.0
       for _ in 0..<steps {
         var gradient = 0.0
@@ -31,11 +33,11 @@ extension ContextMaps {
         if abs(step) <= 1e-14 * abs(tau) { break }
       }
       guard tau.isFinite, tau > 0 else { return 1 }
-      return crossEntropy(head, tau, mean, heldOut) < crossEntropy(head, 1, mean, heldOut) ? tau : 1
+      return crossEntropy(head, tau, scores, mean, heldOut) < crossEntropy(head, 1, scores, mean, heldOut) ? tau : 1
     }
   }
 
-  private func crossEntropy(_ head: Int, _ tau: Double, _ mean: [Double], _ samples: Range<Int>) -> Double {
+  private func crossEntropy(_ head: Int, _ tau: Double, _ scores: [Double], _ mean: [Double], _ samples: Range<Int>) -> Double {
     var sum = 0.0
     forEachRow(of: head, in: samples) { start in
       var top = -Double.infinity
