@@ -19,7 +19,7 @@ MODEL = ROOT / "fixtures/models/shapes.legacy17.onnx"
 FIT = ROOT / "fixtures/data/shapes.npz"
 TEST = ROOT / "fixtures/data/shapes_test.npz"
 BLOCKS = 6
-SETTINGS = ["kernel=5,contexts=1", "kernel=7,contexts=1", "kernel=5,contexts=2", "kernel=5,contexts=4", "kernel=5,contexts=6", "kernel=0,contexts=grid"]
+SETTINGS = ["kernel=5,contexts=1", "kernel=7,contexts=1", "kernel=5,contexts=4", "kernel=0,contexts=grid"]
 
 
 def run(*command: str) -> dict:

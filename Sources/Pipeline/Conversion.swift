@@ -11,8 +11,9 @@ internal import Validation
 
 /// `vitconv convert`: another format, and blocks rewritten, with figures on held-out samples.
 public enum Conversion {
-  /// The share of samples that fits are made on; the others measure.
-  static let calibrationShare = 0.4
+  /// How many samples fits are made on; the others measure. More than a few hundred images no longer change a fit, and each
+  /// makes what is measured more certain.
+  static func calibrationCount(of samples: Int) -> Int { min(samples * 2 / 5, 256) }
 
   public static func convert(_ request: ConversionRequest) throws(Failure) -> ConversionReport {
     let write = try FormatRegistry.writer(for: request.output)
@@ -65,7 +66,7 @@ private struct RunningConversion {
     choice = try BlockChoice(request.blocks, blocks: model.recognized.blocks)
     if let path = request.samples {
       let samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling)
-      let calibration = Int(Double(samples.count) * Conversion.calibrationShare)
+      let calibration = Conversion.calibrationCount(of: samples.count)
       guard calibration > 0 else { throw Failure(.calibrationData, "\(samples.count) samples cannot be split", at: .init(file: path)) }
       source = try SampleActivations(
         samples.shuffled(seed: request.common.seed), calibrationCount: calibration, original: model.graph, options: request.common.runOptions)
