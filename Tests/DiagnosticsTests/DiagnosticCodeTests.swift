@@ -12,7 +12,7 @@ import Testing
   @Test func theListHoldsEveryDeclaration() throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     let source = try String(contentsOf: root.appending(path: "Sources/Diagnostics/DiagnosticCode+Catalogue.swift"), encoding: .utf8)
-    let declared = source.matches(of: /static let \w+ = DiagnosticCode\((\d+)/).compactMap { Int($0.1) }
+    let declared = source.matches(of: /static let \w+ = DiagnosticCode\(\s*(\d+)/).compactMap { Int($0.1) }
     #expect(declared == DiagnosticCode.all.map(\.number))
   }
 
