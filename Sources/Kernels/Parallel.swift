@@ -30,10 +30,6 @@ public enum Parallel {
   /// `body` of each index below `count`, several at a time, in order.
   public static func map<Result>(_ count: Int, _ body: (Int) -> Result) -> [Result] {
     guard count > 1, threads > 1 else { return (0..<count).map(body) }
-    // Pieces here are large and of unequal length: whoever is free takes the next.
-    let team: Team = vc_team() == .pool ? .pool : .library
-    use(.pool, threads: threads)
-    defer { use(team, threads: threads) }
     return unsafe [Result](unsafeUninitializedCapacity: count) { target, used in
       guard let start = target.baseAddress else { return }
       forEach(count) { index, _ in unsafe (start + index).initialize(to: body(index)) }

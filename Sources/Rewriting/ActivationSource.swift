@@ -43,8 +43,6 @@ public struct Fitting {
   var targets: [Int: AttentionTarget] = [:]
   /// Blocks ready to be fitted, the latest last.
   private var prepared: [(key: String, block: PreparedFCViT)] = []
-  /// Fits that a search has made, by block, state and setting.
-  private var fits: [String: FittedFCViT] = [:]
   /// How many of them are kept.
   private static let keptBlocks = 12
 
@@ -60,10 +58,6 @@ public struct Fitting {
     let heldOut = min(source.sampleCount - source.calibrationCount, max(1, calibration / 2))
     return ((source.calibrationCount - calibration)..<(source.calibrationCount + heldOut), calibration)
   }
-
-  func fitted(_ index: Int, _ specification: String) -> FittedFCViT? { fits["\(index)/\(state)/\(specification)"] }
-
-  mutating func keep(_ fit: FittedFCViT, _ index: Int, _ specification: String) { fits["\(index)/\(state)/\(specification)"] = fit }
 
   func prepared(_ index: Int) -> PreparedFCViT? {
     let key = "\(index)/\(state)"

@@ -121,11 +121,8 @@ public struct FCViT: Rewrite {
   // MARK: Fitting
 
   public func fit(_ site: RewriteSite, _ fitting: inout Fitting) throws(Failure) -> any FittedRewrite {
-    if let known = fitting.fitted(site.index, specification) { return known }
     let prepared = try prepared(site, &fitting)
-    let fitted = try prepared.fitted(setting(on: prepared.problem.grid))
-    fitting.keep(fitted, site.index, specification)
-    return fitted
+    return try prepared.fitted(setting(on: prepared.problem.grid))
   }
 
   /// Sides of filters that a search tries.
@@ -139,7 +136,6 @@ public struct FCViT: Rewrite {
     let side = min(grid.height, grid.width)
     if kernel != nil, contexts != nil {
       let fitted = try prepared.fitted(setting(on: grid))
-      fitting.keep(fitted, site.index, specification)
       return [RewriteCandidate(self, macs: fitted.macs, error: fitted.fit.heldOutError)]
     }
     var tried: [RewriteCandidate] = []
@@ -155,9 +151,7 @@ public struct FCViT: Rewrite {
       if kernels.isEmpty { continue }
       for fit in try prepared.problem.fits(setting, kernels: kernels) {
         choice.kernel = fit.setting.kernel
-        let fitted = prepared.fitted(fit)
-        fitting.keep(fitted, site.index, choice.specification)
-        tried.append(RewriteCandidate(choice, macs: fitted.macs, error: fit.heldOutError))
+        tried.append(RewriteCandidate(choice, macs: prepared.macs(fit.setting), error: fit.heldOutError))
       }
     }
     tried.sort { ($0.macs, $0.error) < ($1.macs, $1.error) }
@@ -232,10 +226,8 @@ public struct PreparedFCViT: Sendable {
     FCViTCost.macs(setting, problem.weights, grid: problem.grid, outputChannels: outputChannels)
   }
 
-  public func fitted(_ setting: FCViTSetting) throws(Failure) -> FittedFCViT { fitted(try problem.fit(setting)) }
-
-  func fitted(_ fit: FCViTFit) -> FittedFCViT {
-    FittedFCViT(fit: fit, weights: problem.weights, macs: macs(fit.setting), irrelevance: problem.target.irrelevance)
+  public func fitted(_ setting: FCViTSetting) throws(Failure) -> FittedFCViT {
+    FittedFCViT(fit: try problem.fit(setting), weights: problem.weights, macs: macs(setting), irrelevance: problem.target.irrelevance)
   }
 }
 
