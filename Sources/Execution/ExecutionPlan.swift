@@ -72,10 +72,10 @@ public final class ExecutionPlan {
 
   /// - Parameter inputs: one tensor for each graph input.
   /// - Throws: `badRunInput` where they are not those of the graph.
-  public func run(_ inputs: [ValueID: Tensor]) throws(Failure) -> RunResult { try run(inputs.mapValues { .tensor($0) }) }
+  public func run(_ inputs: [ValueID: Tensor]) throws(Failure) -> RunResult { try run(values: inputs.mapValues { .tensor($0) }) }
 
   /// - Parameter inputs: one value for each graph input.
-  public func run(_ inputs: [ValueID: RuntimeValue]) throws(Failure) -> RunResult {
+  public func run(values inputs: [ValueID: RuntimeValue]) throws(Failure) -> RunResult {
     let inputs = try checked(inputs)
     switch body {
     case .interpreted(let interpreter):

@@ -27,11 +27,11 @@ public final class Executor {
   ///   - keeping: values whose tensors are wanted beside the outputs.
   /// - Throws: `badRunInput` where names, types or shapes do not fit; what `ExecutionPlan` throws.
   public func run(_ inputs: [String: Tensor], keeping: [ValueID] = []) throws(Failure) -> RunResult {
-    try run(inputs.mapValues { .tensor($0) }, keeping: keeping)
+    try run(values: inputs.mapValues { .tensor($0) }, keeping: keeping)
   }
 
   /// The same for values of any kind.
-  public func run(_ inputs: [String: RuntimeValue], keeping: [ValueID] = []) throws(Failure) -> RunResult {
+  public func run(values inputs: [String: RuntimeValue], keeping: [ValueID] = []) throws(Failure) -> RunResult {
     let names = graph.inputs.map { graph[$0].name }
     for name in inputs.keys.sorted() where !names.contains(name) {
       throw Failure(.badRunInput, "the model has no input '\(name)'; its inputs are \(names.joined(separator: ", "))", at: .element(name))
@@ -42,7 +42,7 @@ public final class Executor {
       guard let value = inputs[name] else { throw Failure(.badRunInput, "the input '\(name)' is missing", at: .element(name)) }
       values[id] = value
     }
-    return try plan(inputs.compactMapValues { $0.tensor?.dims }, keeping: keeping).run(values)
+    return try plan(inputs.compactMapValues { $0.tensor?.dims }, keeping: keeping).run(values: values)
   }
 
   /// The plan for these input shapes, made on first use.

@@ -83,7 +83,8 @@ final class Interpreter {
         for input in node.inputs {
           if let input { operands.append(try value(input, of: program, &frame, known)) } else { operands.append(nil) }
         }
-        let results = try evaluate(node, operands, isConstant: { index in node.input(index).map { graph.constant($0) != nil } ?? false }, key: .init(program, id))
+        let results = try evaluate(
+          node, operands, isConstant: { index in node.input(index).map { graph.constant($0) != nil } ?? false }, key: .init(program, id))
         guard results.count >= node.outputs.count else {
           throw Failure(.internalError, "\(node.op.name.mnemonic) made \(results.count) results of \(node.outputs.count)")
         }

@@ -20,8 +20,6 @@ extension PlanBuilder {
       if seen[value] { continue }
       seen[value] = true
       if let producer = graph.producer(of: value), typed.constant(value) == nil {
-        // The plan names the operator that cannot run.
-        if case .foreign = graph[producer].op { return true }
         if graph[producer].op.semantics == nil { return false }
         for result in graph[producer].outputs.compactMap({ $0 }) where !isPlain(result) { return false }
         pending += graph[producer].reads

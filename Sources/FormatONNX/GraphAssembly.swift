@@ -355,4 +355,3 @@ extension GraphMessage {
     return free
   }
 }
-

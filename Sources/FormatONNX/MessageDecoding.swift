@@ -189,7 +189,8 @@ extension ValueMessage {
   }
 }
 
-private func operatorSets(_ start: UnsafeMutablePointer<UnsafeMutablePointer<Vconnx__OperatorSetIdProto>?>?, _ count: Int) -> [(domain: String, version: Int64)] {
+private func operatorSets(_ start: UnsafeMutablePointer<UnsafeMutablePointer<Vconnx__OperatorSetIdProto>?>?, _ count: Int) -> [(domain: String, version: Int64)]
+{
   unsafe list(start, count) { unsafe (text($0.domain), $0.version) }
 }
 

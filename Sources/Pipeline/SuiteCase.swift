@@ -49,7 +49,7 @@ struct SuiteCase {
         throw Failure(
           .badRunInput, "\(set) holds \(inputs.count) inputs and \(wanted.count) outputs of \(graph.inputs.count) and \(graph.outputs.count)")
       }
-      let run = try executor.run(named)
+      let run = try executor.run(values: named)
       for (id, want) in zip(graph.outputs, wanted) {
         guard let got = run[id] else { throw Failure(.internalError, "the run left '\(graph[id].name)' out") }
         guard let difference = agreement.difference(got, wanted: want) else { continue }

@@ -25,8 +25,9 @@ public struct SuiteReport: Sendable {
     public var dataSets: Int
     public var seconds: Double
 
-    public init(name: String, operators: [String] = [], outcome: Outcome, code: DiagnosticCode? = nil, reason: String = "", dataSets: Int = 0, seconds: Double = 0)
-    {
+    public init(
+      name: String, operators: [String] = [], outcome: Outcome, code: DiagnosticCode? = nil, reason: String = "", dataSets: Int = 0, seconds: Double = 0
+    ) {
       self.name = name
       self.operators = operators
       self.outcome = outcome
