@@ -40,6 +40,9 @@ let package = Package(
     // C: row loops compiled for each vector unit and chosen when the program starts.
     .target(name: "CVector"),
     .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    .target(
+      name: "CHDF5",
+      linkerSettings: [.linkedLibrary("hdf5_serial"), .linkedLibrary("hdf5_serial_hl"), .linkedLibrary("z")]),
     .systemLibrary(name: "CImage", pkgConfig: "libpng", providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
     // Codes, severities, places in a model, the one error type.
     library("Diagnostics", []),
@@ -57,6 +60,10 @@ let package = Package(
     library("FormatNPZ", ["Tensors", "CZip"]),
     // Folders of PNG and JPEG images as samples.
     library("FormatImage", ["Tensors", "CImage"]),
+    // HDF5 files: groups, attributes, tensors.
+    library("FormatHDF5", ["Tensors", "CHDF5"]),
+    // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
+    library("FormatKeras", ["Operators", "FormatHDF5", "CZip", "GraphText"]),
     // Numerics on buffers; knows no graph.
     library("Kernels", ["Tensors", "COneDNN", "CVector"]),
     // What each Op means: shape rule, cost, kernel.
@@ -76,7 +83,7 @@ let package = Package(
     // Text and JSON from results.
     library("Reporting", ["Validation"]),
     // Joins the stages into inspect, convert, validate, run, bench.
-    library("Pipeline", ["FormatONNX", "FormatNPZ", "FormatImage", "Canonicalization", "Reporting", "GraphText"]),
+    library("Pipeline", ["FormatONNX", "FormatKeras", "FormatNPZ", "FormatImage", "Canonicalization", "Reporting", "GraphText"]),
     // Arguments and exit codes only.
     .executableTarget(name: "vitconv", dependencies: ["Pipeline", argumentParser], swiftSettings: rules),
     // Where fixtures lie, and what several test targets share.

@@ -57,6 +57,31 @@ public enum AtomicOutput {
     }
   }
 
+  /// The same for content that a library writes by path: `body` makes the file at the path it is given.
+  public static func write(to path: String, protecting inputs: [String] = [], _ body: (String) throws(Failure) -> Void) throws(Failure) {
+    let place = ModelLocation(file: path)
+    for input in inputs where isSameFile(input, path) {
+      throw Failure(.outputUnwritable, "the output would overwrite the input", at: place, advice: "choose another output path")
+    }
+    var status = stat()
+    if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG { throw Failure(.outputUnwritable, "is not a regular file", at: place) }
+    let target = resolvingLinks(path)
+    let temporary = "\(target).\(getpid()).tmp"
+    unsafe vc_set_temporary_file(temporary)
+    defer { vc_set_temporary_file(nil) }
+    do throws(Failure) {
+      try body(temporary)
+    } catch {
+      unsafe unlink(temporary)
+      throw error
+    }
+    guard unsafe rename(temporary, target) == 0 else {
+      let reason = systemErrorText()
+      unsafe unlink(temporary)
+      throw Failure(.outputUnwritable, "cannot rename into place: \(reason)", at: place)
+    }
+  }
+
   /// Takes back a file that was written just before, when what belongs to it could not be written.
   public static func remove(_ path: String) { _ = unsafe unlink(path) }
 

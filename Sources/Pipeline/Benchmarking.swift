@@ -21,7 +21,7 @@ public enum Benchmarking {
     let clock = ContinuousClock()
     let started = clock.now
     var sink = DiagnosticSink()
-    let (graph, _) = try FormatRegistry.read(path, sink: &sink)
+    let (graph, _) = try FormatRegistry.read(path, options: request.readOptions, sink: &sink)
     do throws(Failure) {
       let inputs = try RandomInputs.make(for: graph, shapes: request.shapes, batch: settings.batch, seed: request.seed)
       let plan = try ExecutionPlan(try Inference.infer(graph, inputShapes: inputs.shapes, sink: &sink), options: options)

@@ -21,7 +21,7 @@ public enum Conversion {
     for specification in request.rewrites { rewrites.append(try RewriteCatalogue.make(specification)) }
     guard !rewrites.isEmpty else { return try copy(request, write) }
 
-    let model = try ModelAnalysis.read(request.input, shapes: request.common.shapes)
+    let model = try ModelAnalysis.read(request.input, request: request.common)
     do throws(Failure) {
       var conversion = try RunningConversion(model, request)
       for rewrite in rewrites { try conversion.apply(rewrite) }
@@ -36,7 +36,7 @@ public enum Conversion {
   /// Without rewrites nothing is analysed: the graph goes from reader to writer.
   private static func copy(_ request: ConversionRequest, _ write: (Graph, String) throws(Failure) -> Void) throws(Failure) -> ConversionReport {
     var sink = DiagnosticSink()
-    let (graph, file) = try FormatRegistry.read(request.input, sink: &sink)
+    let (graph, file) = try FormatRegistry.read(request.input, options: request.common.readOptions, sink: &sink)
     try write(graph, request.output)
     let (_, written) = try FormatRegistry.read(request.output, sink: &sink)
     return ConversionReport(

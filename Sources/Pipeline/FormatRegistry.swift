@@ -1,5 +1,6 @@
 internal import Bytes
 internal import Diagnostics
+internal import FormatKeras
 internal import FormatONNX
 internal import GraphIR
 internal import GraphText
@@ -24,14 +25,14 @@ struct ModelFormat: Sendable {
   var suffixes: [String]
   /// Whether bytes look like this format; called in the order of the registry.
   var recognizes: @Sendable (ByteSource) -> Bool
-  var read: @Sendable (ByteSource, String?, inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts)
+  var read: @Sendable (ByteSource, String?, CheckpointOptions, inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts)
   /// nil where the format is only read.
   var write: (@Sendable (Graph, String) throws(Failure) -> Void)?
 }
 
 /// The formats there are. A new one is one entry here and one target.
 enum FormatRegistry {
-  static let formats: [ModelFormat] = [graphText, hdf5, zipArchive, onnx]
+  static let formats: [ModelFormat] = [graphText, keras, safetensors, kerasArchive, onnx]
 
   /// The text form: `graph` after comments and test lines.
   static let graphText = ModelFormat(
@@ -40,7 +41,7 @@ enum FormatRegistry {
       guard source.name.hasSuffix(".vcg") else { return false }
       return source.bytes(in: 0..<min(source.count, 512)).allSatisfy { $0 >= 0x20 || $0 == 0x0A || $0 == 0x09 || $0 == 0x0D }
     },
-    read: { (source, _, _) throws(Failure) in
+    read: { (source, _, _, _) throws(Failure) in
       let graph = try GraphParser.parse(String(decoding: source.bytes(in: 0..<source.count), as: UTF8.self))
       return (
         graph,
@@ -50,19 +51,32 @@ enum FormatRegistry {
     },
     write: { (graph, path) throws(Failure) in try AtomicOutput.write([.bytes(Array(GraphPrinter.print(graph).utf8))], to: path) })
 
-  /// Known by its signature so that the error can say what it is.
-  static let hdf5 = ModelFormat(
-    name: "hdf5", suffixes: [".h5", ".hdf5"], recognizes: { $0.starts(with: [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]) },
-    read: { (source, _, _) throws(Failure) in throw notReadYet("HDF5", source) }, write: nil)
+  /// Keras models and weights: HDF5, the archive around it, safetensors, and configurations in JSON.
+  static let keras = ModelFormat(
+    name: "hdf5", suffixes: [".h5", ".hdf5"], recognizes: { KerasReader.accepts($0) },
+    read: { (source, path, options, sink) throws(Failure) in
+      let model = try KerasReader.read(source, path: path, options: options, sink: &sink)
+      return (
+        model.graph,
+        FileFacts(
+          format: model.format, producer: model.producer, parameters: model.parameterCount, byteCount: model.byteCount,
+          operators: GraphFacts.operatorCounts(model.graph))
+      )
+    },
+    write: { (graph, path) throws(Failure) in try WeightsWriter.writeHDF5(graph, to: path) })
 
-  static let zipArchive = ModelFormat(
-    name: "zip", suffixes: [".keras"], recognizes: { $0.starts(with: [0x50, 0x4B, 0x03, 0x04]) },
-    read: { (source, _, _) throws(Failure) in throw notReadYet("zip (Keras 3, PyTorch)", source) }, write: nil)
+  /// Read by the entry above; here for its way of writing.
+  static let safetensors = ModelFormat(
+    name: "safetensors", suffixes: [".safetensors"], recognizes: { _ in false }, read: keras.read,
+    write: { (graph, path) throws(Failure) in try WeightsWriter.writeSafetensors(graph, to: path) })
+
+  /// Read by the first of these entries, and not written.
+  static let kerasArchive = ModelFormat(name: "keras", suffixes: [".keras"], recognizes: { _ in false }, read: keras.read, write: nil)
 
   /// Protocol buffers have no signature, so this one comes last and its reader is the judge.
   static let onnx = ModelFormat(
     name: "onnx", suffixes: [".onnx"], recognizes: { _ in true },
-    read: { (source, path, sink) throws(Failure) in
+    read: { (source, path, _, sink) throws(Failure) in
       let model = try ONNXReader.read(source, path: path, sink: &sink)
       let header = model.header
       let producer = [header.producerName, header.producerVersion].filter { !$0.isEmpty }.joined(separator: " ")
@@ -73,18 +87,14 @@ enum FormatRegistry {
     },
     write: { (graph, path) throws(Failure) in try ONNXWriter.write(graph, to: path) })
 
-  private static func notReadYet(_ what: String, _ source: ByteSource) -> Failure {
-    Failure(.unknownFormat, "\(what) is not a format this version reads", at: .init(file: source.name), advice: "export the model to ONNX")
-  }
-
   /// Reads a model: `-` is standard input.
-  static func read(_ path: String, sink: inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts) {
+  static func read(_ path: String, options: CheckpointOptions = CheckpointOptions(), sink: inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts) {
     let source =
       path == "-" ? try ByteSource(reading: STDIN_FILENO, name: "standard input", limit: ReadLimits.standard.pipeBytes) : try ByteSource(mapping: path)
     guard source.count > 0 else { throw Failure(.truncated, "the file is empty", at: .init(file: source.name)) }
     for format in formats where format.recognizes(source) {
       do throws(Failure) {
-        return try format.read(source, path == "-" ? nil : path, &sink)
+        return try format.read(source, path == "-" ? nil : path, options, &sink)
       } catch {
         throw error.located(file: source.name)
       }
@@ -96,15 +106,11 @@ enum FormatRegistry {
   static func writer(for path: String) throws(Failure) -> @Sendable (Graph, String) throws(Failure) -> Void {
     let lower = path.lowercased()
     guard let format = formats.first(where: { $0.suffixes.contains { lower.hasSuffix($0) } }) else {
-      throw Failure(.usage, "the suffix of '\(path)' names no output format", advice: "use .onnx or .vcg")
+      throw Failure(.usage, "the suffix of '\(path)' names no output format", advice: "use .onnx, .vcg, .h5 or .safetensors")
     }
     guard let write = format.write else {
-      throw Failure(.notExpressible, "\(format.name) is not written by this version", at: .init(file: path), advice: "use .onnx or .vcg")
+      throw Failure(.notExpressible, "\(format.name) is not written by this version", at: .init(file: path), advice: "use .onnx, .vcg, .h5 or .safetensors")
     }
     return write
   }
-}
-
-extension ByteSource {
-  fileprivate func starts(with signature: [UInt8]) -> Bool { count >= signature.count && bytes(in: 0..<signature.count) == signature }
 }

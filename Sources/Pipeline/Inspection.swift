@@ -13,6 +13,10 @@ public enum Inspection {
     report(try ModelAnalysis.read(path, shapes: shapes))
   }
 
+  public static func inspect(_ path: String, request: CommonRequest) throws(Failure) -> InspectReport {
+    report(try ModelAnalysis.read(path, request: request))
+  }
+
   static func report(_ model: ModelAnalysis) -> InspectReport {
     InspectReport(
       model: summary(model), operators: operatorCounts(model), cost: cost(model.typed), attention: blocks(of: model),

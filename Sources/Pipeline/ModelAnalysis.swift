@@ -16,15 +16,23 @@ public struct ModelAnalysis: Sendable {
   public var graph: Graph { typed.graph }
 
   /// Reads and analyses the model at `path` (`-`: standard input); `shapes` fixes input shapes by name.
-  public static func read(_ path: String, shapes: [String: [Int]] = [:]) throws(Failure) -> ModelAnalysis {
+  public static func read(_ path: String, request: CommonRequest) throws(Failure) -> ModelAnalysis {
+    let shapes = request.shapes
     var sink = DiagnosticSink()
-    let (graph, file) = try FormatRegistry.read(path, sink: &sink)
+    let (graph, file) = try FormatRegistry.read(path, options: request.readOptions, sink: &sink)
     do throws(Failure) {
       let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink)
       return try ModelAnalysis(path: path, file: file, typed: typed, findings: sink.diagnostics)
     } catch {
       throw error.located(file: path)
     }
+  }
+
+  /// The same, with input shapes fixed by name.
+  public static func read(_ path: String, shapes: [String: [Int]] = [:]) throws(Failure) -> ModelAnalysis {
+    var request = CommonRequest()
+    request.shapes = shapes
+    return try read(path, request: request)
   }
 
   init(path: String, file: FileFacts, typed: TypedGraph, findings: [Diagnostic]) throws(Failure) {

@@ -12,11 +12,11 @@ internal import Validation
 /// `vitconv validate`: a model alone, or held against a reference.
 public enum ModelValidation {
   public static func validate(_ request: ValidationRequest) throws(Failure) -> ValidationReport {
-    let model = try ModelAnalysis.read(request.model, shapes: request.common.shapes)
+    let model = try ModelAnalysis.read(request.model, request: request.common)
     var checks = ModelChecks(model, request)
     do throws(Failure) { try checks.checkAll() } catch { throw error.located(file: request.model) }
     guard let path = request.reference else { return report(request, checks.checks, nil) }
-    let reference = try ModelAnalysis.read(path, shapes: request.common.shapes)
+    let reference = try ModelAnalysis.read(path, request: request.common)
     let versus = try ModelsCompared(reference: reference, model: model, request: request)
     let comparison = try versus.comparison()
     return report(request, checks.checks + versus.checks(comparison), comparison)

@@ -1,5 +1,6 @@
 internal import Execution
 public import FormatImage
+public import FormatKeras
 public import Reporting
 public import Validation
 
@@ -12,9 +13,18 @@ public struct CommonRequest: Sendable {
   public var seed: UInt64 = 0
   /// How pixels of image folders are scaled.
   public var scaling = PixelScaling()
+  /// What a file of weights leaves open.
+  public var checkpoint = CheckpointOptions()
   /// Called while long work goes on.
   public var progress: ProgressHandler?
   public init() {}
+
+  /// What to read files with: a fixed input shape tells the size of images, too.
+  var readOptions: CheckpointOptions {
+    var options = checkpoint
+    if options.imageSize == nil, shapes.count == 1, let dims = shapes.values.first, dims.count == 4 { options.imageSize = Array(dims.suffix(2)) }
+    return options
+  }
 
   var runOptions: RunOptions { RunOptions(threads: threads ?? RunOptions.cores) }
 }

@@ -1,5 +1,7 @@
 public import Diagnostics
 internal import Execution
+internal import FormatImage
+internal import FormatKeras
 internal import FormatNPZ
 internal import GraphIR
 public import Reporting
@@ -8,13 +10,17 @@ internal import Tensors
 /// `vitconv run`: a model on the arrays of an `.npz`, its outputs into another.
 public enum Running {
   public static func run(_ path: String, inputs: String, output: String, request: CommonRequest = CommonRequest()) throws(Failure) -> RunReport {
-    let options = request.runOptions
+    let runOptions = request.runOptions
     let clock = ContinuousClock()
     var started = clock.now
     var sink = DiagnosticSink()
-    let (graph, _) = try FormatRegistry.read(path, sink: &sink)
+    let (graph, _) = try FormatRegistry.read(path, options: try options(request, inputs: inputs), sink: &sink)
+    if let foreign = graph.liveNodes.first(where: { if case .foreign = $0.1.op { true } else { false } })?.1, case .foreign(let op) = foreign.op, op.domain == "keras" {
+      throw Failure(.operatorNotRunnable, "the layer class '\(op.name)' has no known computation", at: .init(file: path, element: foreign.name))
+    }
+    if graph.inputs.isEmpty { return try list(graph, path: path, inputs: inputs, output: output, threads: request.runOptions.threads) }
     let samples = try SampleSet.read(inputs, for: graph)
-    let executor = Executor(graph, options: options)
+    let executor = Executor(graph, options: runOptions)
     let loading = started.duration(to: clock.now)
     started = clock.now
     let result: RunResult
@@ -29,7 +35,29 @@ public enum Running {
     }
     try archive.write(to: output, protecting: [path, inputs])
     return RunReport(
-      samples: samples.count, threads: options.threads, loadMilliseconds: loading.milliseconds, runMilliseconds: running.milliseconds, outputs: ports)
+      samples: samples.count, threads: runOptions.threads, loadMilliseconds: loading.milliseconds, runMilliseconds: running.milliseconds, outputs: ports)
+  }
+
+  /// Where no weight tells the size of images, the given ones do.
+  private static func options(_ request: CommonRequest, inputs: String) throws(Failure) -> CheckpointOptions {
+    var options = request.readOptions
+    if options.imageSize == nil, !ImageFolder.isFolder(inputs), let first = try ArrayArchive.read(path: inputs).entries.first?.tensor, first.dims.count == 4 {
+      options.imageSize = Array(first.dims.suffix(2))
+    }
+    return options
+  }
+
+  /// A file of arrays without an architecture: its outputs are the arrays.
+  private static func list(_ graph: Graph, path: String, inputs: String, output: String, threads: Int) throws(Failure) -> RunReport {
+    var archive = ArrayArchive()
+    var ports: [PortSummary] = []
+    for id in graph.outputs {
+      guard let tensor = graph.constant(id) else { throw Failure(.badRunInput, "the graph has no inputs", at: .init(file: path)) }
+      archive.append(graph[id].name, tensor)
+      ports.append(PortSummary(name: graph[id].name, type: tensor.type))
+    }
+    try archive.write(to: output, protecting: [path, inputs])
+    return RunReport(samples: 0, threads: threads, loadMilliseconds: 0, runMilliseconds: 0, outputs: ports)
   }
 }
 

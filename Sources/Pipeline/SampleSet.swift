@@ -38,6 +38,10 @@ public struct SampleSet: Sendable {
         masks = tensor
       }
     }
+    // Arrays called in0, in1, ... stand for the inputs in order where none bears an input's name.
+    if inputs.isEmpty {
+      for (index, name) in names.enumerated() { if let tensor = archive["in\(index)"] { inputs[name] = tensor } }
+    }
     guard let missing = names.first(where: { inputs[$0] == nil }) else { return try SampleSet(path: path, inputs: inputs, labels: labels, masks: masks) }
     throw Failure(
       .badRunInput, "there is no array for the input '\(missing)'", at: .init(file: path),

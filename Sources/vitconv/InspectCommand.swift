@@ -23,7 +23,7 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() throws {
-    let report = try Inspection.inspect(model, shapes: common.request().shapes)
+    let report = try Inspection.inspect(model, request: common.request())
     try Console(common).print(report)
     if report.findings.contains(where: { $0.level >= findings.failOn }) { throw VitconvCommand.checkFailed }
   }

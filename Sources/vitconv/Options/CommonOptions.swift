@@ -1,5 +1,6 @@
 import ArgumentParser
 import FormatImage
+import FormatKeras
 import Pipeline
 import Validation
 
@@ -12,6 +13,15 @@ struct CommonOptions: ParsableArguments {
     name: .long,
     help: ArgumentHelp("Fix an input's shape: NAME=D0,D1,... May be given again for other inputs.", valueName: "name=d0,d1"))
   var shape: [ShapeAssignment] = []
+
+  @Option(name: .long, help: "Attention heads, for weights without an architecture that do not tell them.")
+  var heads: Int?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The architecture of a file of weights: a configuration in JSON, or a Keras model with the same one.", valueName: "file"),
+    completion: .file())
+  var config: String?
 
   @Option(name: .long, help: "Threads to compute with (default: the machine's cores).")
   var threads: Int?
@@ -27,6 +37,7 @@ struct CommonOptions: ParsableArguments {
 
   mutating func validate() throws {
     if quiet && verbose { throw ValidationError("--quiet and --verbose exclude each other") }
+    if let heads, !(1...65536).contains(heads) { throw ValidationError("--heads must be 1 to 65536, not \(heads)") }
     if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be 1 to 1024, not \(threads)") }
     var names: Set<String> = []
     for assignment in shape where !names.insert(assignment.name).inserted {
@@ -39,6 +50,8 @@ struct CommonOptions: ParsableArguments {
     var request = CommonRequest()
     request.shapes = Dictionary(uniqueKeysWithValues: shape.map { ($0.name, $0.dims) })
     request.threads = threads
+    request.checkpoint.heads = heads
+    request.checkpoint.configuration = config
     request.seed = seed
     request.scaling = scaling
     request.progress = Console(self).progress

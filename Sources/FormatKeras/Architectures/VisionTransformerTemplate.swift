@@ -1,0 +1,170 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Operators
+internal import Tensors
+
+/// ViT, DeiT and BEiT (Dosovitskiy et al. 2021; Touvron et al. 2021; Bao et al. 2022), as timm and Transformers name their
+/// weights: class, distillation and register tokens, positions, LayerScale, normalized queries and keys, relative biases.
+struct VisionTransformerTemplate {
+  let weights: StateDictionary
+
+  init(_ weights: StateDictionary) { self.weights = weights }
+
+  func graph() throws(Failure) -> Graph {
+    let patch = try weights.tensor("patch_embed.proj.weight", [nil, nil, nil, nil]).dims
+    let width = patch[0]
+    let prefixes = ["cls_token", "dist_token", "reg_token"].compactMap { name in weights.weights[name].map { (name, $0) } }
+    for (name, tensor) in prefixes { try KerasBuilder.check(tensor, [1, nil, width], name) }
+    let prefixCount = prefixes.reduce(0) { $0 + $1.1.dims[1] }
+    let depth = weights.count("blocks")
+    let epsilon = weights.epsilon ?? 1e-6
+
+    // The grid: positions, or the table of relative ones.
+    var tokens: Int?
+    var positions: Tensor?
+    if weights.has("pos_embed") {
+      let table = try weights.tensor("pos_embed", [1, nil, width])
+      positions = table
+      let square = VisionTransformerTemplate.side(table.dims[1])
+      // Without a place for the class token, where that makes a square and the other does not.
+      tokens = VisionTransformerTemplate.side(table.dims[1] - prefixCount) == nil && square != nil ? table.dims[1] : table.dims[1] - prefixCount
+    } else if let table = weights.weights["blocks.0.attn.relative_position_bias_table"], table.dims.count == 2,
+      let span = VisionTransformerTemplate.side(table.dims[0] - 3), span % 2 == 1
+    {
+      tokens = (span + 1) / 2 * ((span + 1) / 2)
+    }
+    guard let tokens, let side = VisionTransformerTemplate.side(tokens), side > 0, side < 1 << 12, patch[2] < 1 << 12, patch[3] < 1 << 12 else {
+      throw Failure(.missingPart, "the weights do not tell a square grid of patches", advice: "convert the model itself, to ONNX or Keras")
+    }
+
+    var b = TorchBuilder(weights, name: "vit")
+    let image = b.image(channels: patch[1], height: side * patch[2], width: side * patch[3])
+    var x = try b.tokens(try b.convolution(image, "patch_embed.proj", stride: [patch[2], patch[3]]))
+    b.e.scope = "embed"
+    let addsFirst = positions.map { $0.dims[1] == tokens && prefixCount > 0 } ?? false
+    if addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
+    var parts: [ValueID] = []
+    for (name, _) in prefixes { parts.append(try b.e.expandBatch(try b.weight(name), like: x)) }
+    x = try b.e.concat(parts + [x], axis: 1, "Tokens")
+    if positions != nil, !addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
+    if weights.has("norm_pre.weight") { x = try b.normalized(x, "norm_pre", epsilon: epsilon) }
+    for index in 0..<depth {
+      let name = "blocks.\(index)"
+      var y = try attention(try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, side: side, prefix: prefixCount, epsilon: epsilon, &b)
+      y = try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b)
+      b.e.scope = name
+      x = try b.e.add(x, y)
+      y = try b.perceptron(try b.normalized(x, "\(name).norm2", epsilon: epsilon), "\(name).mlp")
+      y = try scaled(y, ["\(name).ls2.gamma", "\(name).gamma_2"], &b)
+      b.e.scope = name
+      x = try b.e.add(x, y)
+    }
+    if weights.has("norm.weight") { x = try b.normalized(x, "norm", epsilon: epsilon) }
+    return try head(x, prefix: prefixCount, epsilon: epsilon, &b)
+  }
+
+  private func scaled(_ x: ValueID, _ names: [String], _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+    guard let name = names.first(where: { weights.has($0) }) else { return x }
+    b.e.scope = name.removing([".gamma"])
+    return try b.e.multiply(x, try b.weight(name))
+  }
+
+  private func attention(
+    _ x: ValueID, _ name: String, width: Int, side: Int, prefix: Int, epsilon: Double, _ b: inout TorchBuilder
+  ) throws(Failure) -> ValueID {
+    let table = weights.weights["\(name).relative_position_bias_table"]
+    let told = weights.weights["\(name).q_norm.weight"].flatMap { $0.dims.count == 1 && $0.count > 0 && $0.count < width ? width / $0.count : nil } ?? table?.dims.last
+    let heads = try weights.heads(width: width, told: told)
+    let headDim = width / heads
+    var bias: ValueID?
+    if let table { bias = b.e.constant("\(name).bias", try VisionTransformerTemplate.relativeBias(table, side: side, heads: heads)) }
+    let weights = weights
+    func prepared(_ x: ValueID, _ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+      weights.has("\(name).\(which)_norm.weight") ? try b.normalized(x, "\(name).\(which)_norm", epsilon: epsilon) : x
+    }
+    let context: ValueID
+    if weights.has("\(name).qkv.weight") {
+      var packed = try b.linear(x, "\(name).qkv", out: 3 * width)
+      b.e.scope = name
+      if weights.has("\(name).q_bias"), let query = try weights.tensor("\(name).q_bias", [width]).floats(), let value = try weights.tensor("\(name).v_bias", [width]).floats() {
+        // BEiT: no bias for keys.
+        let all = try Tensor(float32: query + [Float](repeating: 0, count: width) + value, dims: [3 * width])
+        packed = try b.e.add(packed, try b.e.weight("\(name).qkv.bias", all))
+      }
+      let dims = try b.e.shape(packed)
+      let parts = try b.e.transpose(try b.e.reshape(packed, [dims[0], dims[1], 3, Dim(heads), Dim(headDim)]), [2, 0, 3, 1, 4])
+      let query = try prepared(try b.e.gather(parts, axis: 0, at: 0), "q", &b)
+      let key = try prepared(try b.e.gather(parts, axis: 0, at: 1), "k", &b)
+      b.e.scope = name
+      context = try AttentionSpelling.context(query, key, try b.e.gather(parts, axis: 0, at: 2), bias: bias, scale: 1 / Double(headDim).squareRoot(), &b.e)
+    } else {
+      func part(_ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+        let y = try b.linear(x, "\(name).\(which)", out: width)
+        b.e.scope = name
+        let dims = try b.e.shape(y)
+        return try prepared(try b.e.transpose(try b.e.reshape(y, [dims[0], dims[1], Dim(heads), Dim(headDim)]), [0, 2, 1, 3]), which, &b)
+      }
+      let (query, key, value) = (try part("q", &b), try part("k", &b), try part("v", &b))
+      b.e.scope = name
+      context = try AttentionSpelling.context(query, key, value, bias: bias, scale: 1 / Double(headDim).squareRoot(), &b.e)
+    }
+    return try b.linear(context, "\(name).proj", out: width)
+  }
+
+  private func head(_ x: ValueID, prefix: Int, epsilon: Double, _ b: inout TorchBuilder) throws(Failure) -> Graph {
+    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("tokens", x)]) }
+    b.e.scope = "pool"
+    func pooled(_ b: inout TorchBuilder) throws(Failure) -> ValueID {
+      let patches = prefix == 0 ? x : try b.e.slice(x, axis: 1, from: prefix, to: Int(Int32.max))
+      return try b.e.reduce(.mean, patches, axes: [1], keep: false, "ReduceMean")
+    }
+    var y: ValueID
+    if weights.has("fc_norm.weight") {
+      y = try b.normalized(try pooled(&b), "fc_norm", epsilon: epsilon)
+    } else if weights.has("cls_token") {
+      y = try b.e.gather(x, axis: 1, at: 0)
+    } else {
+      y = try pooled(&b)
+    }
+    y = try b.linear(y, "head")
+    if weights.has("head_dist.weight"), weights.has("dist_token") {
+      b.e.scope = "pool"
+      let other = try b.linear(try b.e.gather(x, axis: 1, at: 1), "head_dist")
+      b.e.scope = "head"
+      y = try b.e.multiply(try b.e.add(y, other), 0.5)
+    }
+    return try b.e.finish(outputs: [("logits", y)])
+  }
+
+  static func side(_ count: Int) -> Int? {
+    guard count > 0 else { return nil }
+    let root = Int(Double(count).squareRoot().rounded())
+    return root * root == count ? root : nil
+  }
+
+  /// BEiT's table of (2K − 1)² + 3 rows: the last three are for the class token as query, as key, and with itself.
+  static func relativeBias(_ table: Tensor, side: Int, heads: Int) throws(Failure) -> Tensor {
+    let span = 2 * side - 1
+    guard table.dims == [span * span + 3, heads], let values = table.floats() else {
+      throw Failure(.shapeMismatch, "\(Shape(table.dims)) relative biases for a grid of \(side)")
+    }
+    let tokens = side * side + 1
+    guard let count = [heads, tokens, tokens].checkedProduct, count <= 1 << 28 else { throw Failure(.limitExceeded, "\(tokens) tokens") }
+    var result = [Float](repeating: 0, count: count)
+    for query in 0..<tokens {
+      for key in 0..<tokens {
+        let row: Int
+        switch (query, key) {
+        case (0, 0): row = span * span + 2
+        case (0, _): row = span * span
+        case (_, 0): row = span * span + 1
+        default:
+          let (a, b) = (query - 1, key - 1)
+          row = (a / side - b / side + side - 1) * span + a % side - b % side + side - 1
+        }
+        for head in 0..<heads { result[(head * tokens + query) * tokens + key] = values[row * heads + head] }
+      }
+    }
+    return try Tensor(float32: result, dims: [1, heads, tokens, tokens])
+  }
+}

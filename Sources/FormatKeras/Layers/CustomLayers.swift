@@ -1,0 +1,151 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Operators
+internal import Tensors
+
+/// Layers that Keras does not have and checkpoints of vision transformers commonly do, known by their class and checked by
+/// the shapes of their weights. A class of that name whose weights do not fit is not taken for one of them.
+struct CustomLayers {
+  init() {}
+
+  /// What the layer gives; nil when its class is none of these.
+  func call(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    switch call.layer.className {
+    case "Patches", "PatchExtractor", "PatchExtraction", "PatchExtract", "ExtractPatches": return try patches(call, &builder)
+    case "PatchEncoder", "PatchEmbedding", "PatchEmbeddings", "PatchEmbed": return try patchEncoder(call, &builder)
+    case "ClassToken", "AddClassToken", "ClsToken", "CLSToken", "PrependClassToken": return try classToken(call, &builder)
+    case "AddPositionEmbs", "AddPositionEmbeddings", "PositionEmbedding", "PositionEmbeddings", "AddPositionEmbedding", "PosEmbed", "LearnablePositionEmbedding":
+      return try positions(call, &builder)
+    case "LayerScale": return try layerScale(call, &builder)
+    case "DropPath", "StochasticDepth", "DropBlock":
+      let x = try builder.input(call)
+      // Some hand over [shortcut, residual] and give their sum.
+      if case .list(let entries)? = call.argument(0, "inputs"), entries.count == 2 {
+        return [try builder.e.add(try builder.value(entries[0], call), try builder.value(entries[1], call))]
+      }
+      return [try builder.passingMask(call, x)]
+    case "WindowAttention": return try windowAttention(call, &builder)
+    default: return nil
+    }
+  }
+
+  private func patches(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    guard let size = (call.config["patch_size"] ?? call.config["size"])?.int ?? (call.config["patch_size"] ?? call.config["size"])?.ints?.first else { return nil }
+    let x = try builder.input(call)
+    let grid = try builder.patches(x, .int(size), nil, "valid", call)
+    let dims = try builder.e.shape(grid)
+    guard let tokens = dims[1].multiplied(by: dims[2]) else { throw call.wrong("its size overflows") }
+    return [try builder.e.reshape(grid, [dims[0], tokens, dims[3]])]
+  }
+
+  /// A projection of patches and a learned position for each, with a class token in front where there is one.
+  private func patchEncoder(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    let x = try builder.input(call)
+    let rank = try builder.e.rank(x)
+    var kernel: Tensor?
+    var bias: Tensor?
+    var table: Tensor?
+    var token: Tensor?
+    for (name, tensor) in try builder.store.variables(call.path) {
+      let word = name.lowercased()
+      let isPosition = word.contains("pos") || word.contains("embeddings") || word.hasPrefix("embedding")
+      switch tensor.dims.count {
+      case 3 where tensor.dims[0] == 1 && tensor.dims[1] == 1 && !isPosition: token = tensor
+      case 2 where isPosition || kernel != nil, 3 where tensor.dims[0] == 1: table = tensor
+      case 2, 4: kernel = tensor
+      case 1: bias = tensor
+      default: return nil
+      }
+    }
+    guard let kernel, let width = kernel.dims.last, bias.map({ $0.count == width }) ?? true else { return nil }
+    let path = call.path.name
+    let compute = builder.policy(call.config).compute
+    var y: ValueID
+    if kernel.dims.count == 4 {
+      guard rank == 4, kernel.dims[2] == (try builder.e.size(x, 3)) else { return nil }
+      let weight = try builder.e.weight("\(path)/projection/kernel", try kernel.transposed([3, 2, 0, 1]))
+      let size = [kernel.dims[0], kernel.dims[1]]
+      let window = Window(kernel: size, strides: size, dilations: [1, 1], padding: .explicit([0, 0, 0, 0]))
+      let image = try builder.e.transpose(x, [0, 3, 1, 2])
+      let patches = try builder.e.transpose(
+        try builder.e.emit(.convolution(.conv(window, groups: 1)), [image, try builder.e.cast(weight, compute)], "Conv"), [0, 2, 3, 1])
+      let dims = try builder.e.shape(patches)
+      guard let tokens = dims[1].multiplied(by: dims[2]) else { throw call.wrong("its size overflows") }
+      y = try builder.e.reshape(patches, [dims[0], tokens, dims[3]])
+    } else {
+      guard rank == 3, kernel.dims[0] == (try builder.e.size(x, 2)) else { return nil }
+      y = try builder.e.matMul(x, try builder.e.cast(try builder.e.weight("\(path)/projection/kernel", kernel), compute))
+    }
+    if let bias { y = try builder.e.add(y, try builder.e.cast(try builder.e.weight("\(path)/projection/bias", bias), compute)) }
+    if let token { y = try prepended(token, y, path, compute, &builder) }
+    if let table {
+      let tokens = try builder.e.size(y, 1)
+      guard table.dims.suffix(2) == [tokens, width] else { throw call.wrong("\(Shape(table.dims)) positions for \(tokens) tokens") }
+      y = try builder.e.add(y, try builder.e.cast(try builder.e.weight("\(path)/position_embedding", table), compute), "Positions")
+    }
+    return [y]
+  }
+
+  private func prepended(_ token: Tensor, _ y: ValueID, _ path: String, _ type: ElementType, _ builder: inout KerasBuilder) throws(Failure) -> ValueID {
+    let value = try builder.e.cast(try builder.e.weight("\(path)/class_token", try token.reshaped([1, 1, token.count])), type)
+    return try builder.e.concat([try builder.e.expandBatch(value, like: y), y], axis: 1, "Tokens")
+  }
+
+  private func classToken(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    let x = try builder.input(call)
+    guard let token = try builder.store.variables(call.path).first?.tensor, try builder.e.rank(x) == 3, token.count == (try builder.e.size(x, 2)) else { return nil }
+    return [try prepended(token, x, call.path.name, builder.policy(call.config).compute, &builder)]
+  }
+
+  private func positions(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    let x = try builder.input(call)
+    guard let table = try builder.store.variables(call.path).first?.tensor, try builder.e.rank(x) == 3,
+      table.dims.suffix(2) == [try builder.e.size(x, 1), try builder.e.size(x, 2)], table.dims.dropLast(2).allSatisfy({ $0 == 1 })
+    else { return nil }
+    let value = try builder.e.cast(try builder.e.weight("\(call.path.name)/position_embedding", table), builder.policy(call.config).compute)
+    return [try builder.e.add(x, value, "Positions")]
+  }
+
+  private func layerScale(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    let x = try builder.input(call)
+    let rank = try builder.e.rank(x)
+    guard let gamma = try builder.store.variables(call.path).first?.tensor, gamma.count == (try builder.e.size(x, rank - 1)) else { return nil }
+    return [try builder.e.multiply(x, try builder.e.cast(try builder.e.weight("\(call.path.name)/gamma", gamma), builder.policy(call.config).compute))]
+  }
+
+  /// Swin's attention in one window: packed projection, a learned bias for each relative position.
+  private func windowAttention(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    guard let heads = (call.config["heads"] ?? call.config["num_heads"])?.int, heads > 0 else { return nil }
+    let x = try builder.input(call)
+    guard try builder.e.rank(x) == 3 else { return nil }
+    let (tokens, width) = (try builder.e.size(x, 1), try builder.e.size(x, 2))
+    guard width % heads == 0 else { throw call.wrong("\(heads) heads of a width of \(width)") }
+    var found: [String: Tensor] = [:]
+    for (name, tensor) in try builder.store.variables(call.path) {
+      switch tensor.dims {
+      case [width, 3 * width]: found["qkv"] = tensor
+      case [3 * width]: found["qkvBias"] = tensor
+      case [width, width]: found["proj"] = tensor
+      case [width]: found["projBias"] = tensor
+      case let dims where dims.count == 2 && dims[1] == heads: found["table"] = tensor
+      default: throw call.wrong("the weight '\(name)' of shape \(Shape(tensor.dims)) is not one of a window's attention")
+      }
+    }
+    guard let qkv = found["qkv"], let proj = found["proj"] else { return nil }
+    let compute = builder.policy(call.config).compute
+    let path = call.path.name
+    func weight(_ name: String, _ tensor: Tensor) throws(Failure) -> ValueID { try builder.e.cast(try builder.e.weight("\(path)/\(name)", tensor), compute) }
+    var packed = try builder.e.matMul(x, try weight("qkv/kernel", qkv))
+    if let bias = found["qkvBias"] { packed = try builder.e.add(packed, try weight("qkv/bias", bias)) }
+    var bias: ValueID?
+    if let table = found["table"] {
+      let side = Int(Double(tokens).squareRoot().rounded())
+      guard side * side == tokens else { throw call.wrong("a window of \(tokens) tokens is no square") }
+      bias = try builder.e.constant("bias", RelativePositions.swin(table, height: side, width: side, type: compute))
+    }
+    let context = try AttentionSpelling.packed(packed, heads: heads, bias: bias, scale: 1 / Double(width / heads).squareRoot(), &builder.e)
+    var y = try builder.e.matMul(context, try weight("proj/kernel", proj))
+    if let bias = found["projBias"] { y = try builder.e.add(y, try weight("proj/bias", bias)) }
+    return [y]
+  }
+}
