@@ -81,7 +81,7 @@ enum OpReading {
     case "trilu": .indexing(.trilu(upper: try attributes.flag("upper")))
     case "shape": .generator(.shape(start: try attributes.int("start", default: 0), end: try attributes.optionalInt("end")))
     case "constant_of_shape": .generator(.constantOfShape(FillValue(try elementType("type", &attributes), try attributes.double("value"))))
-    default: nil
+    default: try CataloguedOp.Kind(rawValue: mnemonic).map { (kind) throws(Failure) in .catalogued(try CataloguedOp(kind, attributes.takeAll())) }
     }
   }
 

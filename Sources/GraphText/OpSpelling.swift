@@ -284,6 +284,9 @@ struct OpSpelling {
         number("scale", scale)
         flag("causal", causal)
       }
+    case .catalogued(let catalogued):
+      mnemonic = catalogued.kind.rawValue
+      for attribute in catalogued.attributes { put(attribute.name, AttributeValue(attribute.value)) }
     case .foreign(let foreign):
       mnemonic = "foreign"
       put("domain", .string(foreign.domain))
