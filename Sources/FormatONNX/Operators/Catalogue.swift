@@ -56,9 +56,9 @@ extension NodeView {
       case .int: found[name] = try int(name).map { .int($0) }
       case .float: found[name] = try float(name).map { .float($0) }
       case .string, .choice: found[name] = try bytes(name).map { .string($0) }
-      case .ints: found[name] = found[name] ?? (try ints(name).map { .ints($0) })
+      case .ints: if let values = try ints(name) { found[name] = .ints(values) }
       case .floats: found[name] = try floats(name).map { .floats($0) }
-      case .strings: found[name] = found[name] ?? (try strings(name).map { .strings($0) })
+      case .strings: if let values = try strings(name) { found[name] = .strings(values) }
       case .numbers:
         guard let tensor = try tensor(name) else { continue }
         if case .strings(let strings) = tensor.storage {

@@ -12,10 +12,8 @@ extension CataloguedOp {
     case matMulNBits = "matmul_n_bits"
     case dynamicQuantizeMatMul = "dynamic_quantize_matmul"
 
-    // Recurrent and state space
+    // Recurrent
     case rnn, gru, lstm
-    case linearAttention = "linear_attention"
-    case causalConvWithState = "causal_conv_with_state"
 
     // Signal
     case dft, stft

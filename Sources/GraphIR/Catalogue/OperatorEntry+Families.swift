@@ -26,13 +26,6 @@ extension OperatorEntry {
     .init(.rnn, "RNN", since: 7, cell),
     .init(.gru, "GRU", since: 7, cell + [.int("linear_before_reset", 0)]),
     .init(.lstm, "LSTM", since: 7, cell + [.int("input_forget", 0)]),
-    .init(
-      .linearAttention, "LinearAttention", since: 27,
-      [
-        .int("q_num_heads").required, .int("kv_num_heads").required, .float("scale", 0),
-        .choice("update_rule", ["gated_delta", "linear", "gated", "delta"]), .int("chunk_size", 64),
-      ]),
-    .init(.causalConvWithState, "CausalConvWithState", since: 27, [.choice("activation", ["none", "silu", "swish"])]),
   ]
 
   private static let cell: [AttributeSchema] = [

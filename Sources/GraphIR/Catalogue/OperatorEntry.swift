@@ -1,5 +1,3 @@
-public import Tensors
-
 /// One row of the table of operators: what it is called and which attributes it has.
 public struct OperatorEntry: Sendable {
   public let kind: CataloguedOp.Kind

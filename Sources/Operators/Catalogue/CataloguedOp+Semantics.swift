@@ -12,8 +12,6 @@ extension CataloguedOp {
     case .matMulNBits: MatMulNBits(op: self)
     case .dynamicQuantizeMatMul: DynamicQuantizeMatMul(op: self)
     case .rnn, .gru, .lstm: Recurrence(op: self)
-    case .linearAttention: LinearAttention(op: self)
-    case .causalConvWithState: CausalConvWithState(op: self)
     case .dft: DiscreteFourierTransform(op: self)
     case .stft: ShortTimeFourierTransform(op: self)
     case .hannWindow, .hammingWindow, .blackmanWindow: CosineWindow(op: self)

@@ -144,7 +144,7 @@ struct QuantizeLinear: CataloguedOperator {
     }
     var result = [Double](repeating: 0, count: values.count)
     grain.forEach { index, scale in result[index] = precision.rounding(values[index] / scales[scale]) + (zeros?[scale] ?? 0) }
-    return [try Tensor(element, dims: dims, reals: result, saturating: op.flag("saturate"))]
+    return [try Tensor(element, dims: dims, reals: result)]
   }
 }
 

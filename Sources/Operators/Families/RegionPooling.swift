@@ -124,7 +124,7 @@ struct RoiAlign: CataloguedOperator {
   private func samples(_ ratio: Int, _ bin: Double) throws(Failure) -> Int {
     if ratio > 0 { return ratio }
     let count = bin.rounded(.up)
-    guard count <= 1 << 12 else { throw Failure(.outOfMemory, "\(mnemonic): a bin of \(bin) pixels") }
+    guard count <= 4096 else { throw Failure(.outOfMemory, "\(mnemonic): a bin of \(bin) pixels") }
     return count > 0 ? Int(count) : 0
   }
 }
