@@ -38,7 +38,9 @@ enum FusedRules {
       return try activated(steps, activation, constants)
     },
     "NhwcConv": { view throws(Failure) in
-      guard let convolution = try LinearRules.convolution(&view), let orders = QuantizedRules.orders(view) else { return .unsupported("its rank is not declared") }
+      guard let convolution = try LinearRules.convolution(&view), let orders = QuantizedRules.orders(view) else {
+        return .unsupported("its rank is not declared")
+      }
       return .steps([
         .init(.layout(.transpose(orders.toFirst)), [.operand(0)]),
         .init(convolution, [.step(0), .operand(1), view.operand(2) == nil ? .absent : .operand(2)]),

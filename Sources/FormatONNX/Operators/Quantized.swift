@@ -23,7 +23,9 @@ enum QuantizedRules {
     },
     "QLinearGlobalAveragePool": { view throws(Failure) in try channels(last: try view.flag("channels_last"), &view, .pooling(.globalAverage)) },
     "QLinearConcat": { view throws(Failure) in
-      guard let axis = try view.int("axis"), view.operandCount >= 5, (view.operandCount - 2) % 3 == 0 else { throw view.bad("axis", "is missing, or operands are") }
+      guard let axis = try view.int("axis"), view.operandCount >= 5, (view.operandCount - 2) % 3 == 0 else {
+        throw view.bad("axis", "is missing, or operands are")
+      }
       let parts = (view.operandCount - 2) / 3
       var steps = try (0..<parts).map { (part) throws(Failure) in try dequantize(.operand(2 + 3 * part), .operand(3 + 3 * part), .operand(4 + 3 * part)) }
       steps.append(.init(.layout(.concat(axis: axis)), (0..<parts).map { .step($0) }))

@@ -76,12 +76,15 @@ struct TreeEnsemble: CataloguedOperator {
     case .treeEnsembleRegressor: return [Fact(TensorType(.float32, Shape([count, Dim(targets)])))]
     default:
       let labels = try labels()
-      return Array([Fact(TensorType(labels.element, Shape([count]))), Fact(TensorType(.float32, Shape([count, Dim(isBinary ? 2 : targets)])))].prefix(resultCount))
+      return Array(
+        [Fact(TensorType(labels.element, Shape([count]))), Fact(TensorType(.float32, Shape([count, Dim(isBinary ? 2 : targets)])))].prefix(resultCount))
     }
   }
 
   /// One score for two classes.
-  private var isBinary: Bool { classifies && Set(op.ints("class_ids")).count == 1 && max(op.ints("classlabels_int64s").count, op.strings("classlabels_strings").count) <= 2 }
+  private var isBinary: Bool {
+    classifies && Set(op.ints("class_ids")).count == 1 && max(op.ints("classlabels_int64s").count, op.strings("classlabels_strings").count) <= 2
+  }
 
   func cost(operands: [TensorType?], results: [TensorType]) -> Cost {
     let depth = 16
@@ -98,7 +101,8 @@ struct TreeEnsemble: CataloguedOperator {
     guard forest.featureCount <= features else { throw Failure(.indexOutOfRange, "\(mnemonic) looks at feature \(forest.featureCount - 1) of \(features)") }
     let base = op.numbers("base_values_as_tensor")?.values ?? op.floats("base_values")
     guard base.isEmpty || base.count == targets || isBinary && base.count <= 2 else { throw badAttribute("\(base.count) base values for \(targets) targets") }
-    let aggregate = op.kind == .treeEnsemble ? ["AVERAGE", "SUM", "MIN", "MAX"][safe: op.int("aggregate_function")] : classifies ? "SUM" : op.word("aggregate_function")
+    let aggregate =
+      op.kind == .treeEnsemble ? ["AVERAGE", "SUM", "MIN", "MAX"][safe: op.int("aggregate_function")] : classifies ? "SUM" : op.word("aggregate_function")
     guard let aggregate else { throw badAttribute("aggregate function \(op.int("aggregate_function"))") }
     var rows: [[Double]] = []
     for sample in 0..<count {
@@ -176,7 +180,9 @@ struct TreeEnsemble: CataloguedOperator {
     else { throw badAttribute("its lists of nodes or of leaves have different lengths") }
     var members = (op.numbers("membership_values")?.values ?? [])[...]
     func place(_ id: Int, isLeaf: Bool) throws(Failure) -> Int {
-      guard 0..<(isLeaf ? weights.count : count) ~= id else { throw Failure(.indexOutOfRange, "\(mnemonic) has a branch to \(isLeaf ? "leaf" : "node") \(id), which there is not") }
+      guard 0..<(isLeaf ? weights.count : count) ~= id else {
+        throw Failure(.indexOutOfRange, "\(mnemonic) has a branch to \(isLeaf ? "leaf" : "node") \(id), which there is not")
+      }
       return isLeaf ? count + id : id
     }
     var nodes: [DecisionForest.Node] = []
@@ -240,7 +246,8 @@ struct TreeEnsemble: CataloguedOperator {
         continue
       }
       guard let comparison = comparisons[mode], features[index] >= 0 else { throw badAttribute("a node of mode '\(mode)' looks at feature \(features[index])") }
-      guard let first = places[NodeName(tree: trees[index], node: whenTrue[index])], let second = places[NodeName(tree: trees[index], node: whenFalse[index])] else {
+      guard let first = places[NodeName(tree: trees[index], node: whenTrue[index])], let second = places[NodeName(tree: trees[index], node: whenFalse[index])]
+      else {
         throw Failure(.indexOutOfRange, "\(mnemonic): node \(numbers[index]) of tree \(trees[index]) branches to a node that is not there")
       }
       isChild[first] = true

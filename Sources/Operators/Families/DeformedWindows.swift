@@ -8,7 +8,9 @@ struct DeformConv: CataloguedOperator {
   let op: CataloguedOp
   var arity: Arity { Arity(3...5) }
   private var convolution: ConvolutionOp {
-    .conv(Window(kernel: op.ints("kernel_shape"), strides: op.ints("strides"), dilations: op.ints("dilations"), padding: .explicit(op.ints("pads"))), groups: op.int("group"))
+    .conv(
+      Window(kernel: op.ints("kernel_shape"), strides: op.ints("strides"), dilations: op.ints("dilations"), padding: .explicit(op.ints("pads"))),
+      groups: op.int("group"))
   }
 
   func infer(_ operands: [Fact?], resultCount: Int) throws(Failure) -> [Fact] {

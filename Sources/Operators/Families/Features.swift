@@ -239,7 +239,9 @@ struct OneHotEncoder: CataloguedOperator {
 
   func infer(_ operands: [Fact?], resultCount: Int) throws(Failure) -> [Fact] {
     let x = try operands.required(0)
-    guard !categories.isEmpty, op.strings("cats_strings").isEmpty != op.ints("cats_int64s").isEmpty else { throw badAttribute("one list of categories must be given") }
+    guard !categories.isEmpty, op.strings("cats_strings").isEmpty != op.ints("cats_int64s").isEmpty else {
+      throw badAttribute("one list of categories must be given")
+    }
     guard (x.type.element == .string) == !op.strings("cats_strings").isEmpty else { throw Failure(.typeMismatch, "\(mnemonic) of \(x.type.element.name)") }
     return [Fact(TensorType(.float32, x.type.shape.map { Shape($0.dims + [Dim(categories.count)]) }))]
   }
@@ -271,7 +273,9 @@ struct FeatureVectorizer: CataloguedOperator {
 
   func infer(_ operands: [Fact?], resultCount: Int) throws(Failure) -> [Fact] {
     let widths = op.ints("inputdimensions")
-    guard widths.isEmpty || widths.count == operands.count, widths.allSatisfy({ 0...1 << 28 ~= $0 }) else { throw badAttribute("inputdimensions \(widths) for \(operands.count) inputs") }
+    guard widths.isEmpty || widths.count == operands.count, widths.allSatisfy({ 0...1 << 28 ~= $0 }) else {
+      throw badAttribute("inputdimensions \(widths) for \(operands.count) inputs")
+    }
     var rows: Dim = .unknown
     var total = Dim(0)
     for index in operands.indices {

@@ -100,7 +100,9 @@ struct GroupQueryAttention: CataloguedOperator {
     guard heads > 0, keyHeads > 0, heads % keyHeads == 0, heads < 1 << 20 else { throw badAttribute("\(heads) query heads share \(keyHeads) key heads") }
     try checkRank(query, 3...3, "the query")
     let parts = Dim(packed ? heads + 2 * keyHeads : heads)
-    guard let size = query[2].dividedExactly(by: parts) ?? (query[2].value == nil ? .unknown : nil) else { throw mismatch("\(query[2]) channels in \(parts) heads") }
+    guard let size = query[2].dividedExactly(by: parts) ?? (query[2].value == nil ? .unknown : nil) else {
+      throw mismatch("\(query[2]) channels in \(parts) heads")
+    }
     return (heads, keyHeads, size)
   }
 
@@ -113,7 +115,9 @@ struct GroupQueryAttention: CataloguedOperator {
       throw Failure(.operandCount, "\(mnemonic) has only one of key and value, or of their past")
     }
     for index in 5...6 { try checkElement(try operands.required(index), [.int32], "operand \(index)") }
-    if op.flag("do_rotary"), operands.fact(7) == nil || operands.fact(8) == nil { throw Failure(.operandCount, "\(mnemonic) turns positions without their angles") }
+    if op.flag("do_rotary"), operands.fact(7) == nil || operands.fact(8) == nil {
+      throw Failure(.operandCount, "\(mnemonic) turns positions without their angles")
+    }
     guard let shape = query.type.shape else { return [TensorType](repeating: TensorType(element, nil), count: resultCount).map { Fact($0) } }
     let form = try sizes(shape, packed: packed)
     let width: Dim = form.size == .unknown ? .unknown : try form.size.times(Dim(form.keyHeads))
@@ -173,7 +177,9 @@ struct GroupQueryAttention: CataloguedOperator {
       let length = lengths.count == 1 ? lengths[0] : lengths[sample]
       // All tokens at once are a prompt; else they come behind what is there.
       let start = tokens == total ? 0 : length - tokens
-      guard start >= 0, start <= past, start + tokens <= present else { throw mismatch("\(tokens) tokens behind \(start), with a past of \(past) and room for \(present)") }
+      guard start >= 0, start <= past, start + tokens <= present else {
+        throw mismatch("\(tokens) tokens behind \(start), with a past of \(past) and room for \(present)")
+      }
       starts.append(start)
     }
     if op.flag("do_rotary"), let cosine = operands.tensor(7), let sine = operands.tensor(8) {
@@ -224,7 +230,9 @@ struct GroupQueryAttention: CataloguedOperator {
     let (softcap, window) = (op.float("softcap"), op.int("local_window_size"))
     let biases = try bias?.reals(for: mnemonic)
     if let bias {
-      let fits = bias.dims.count == 4 && [1, batch].contains(bias.dims[0]) && [1, heads].contains(bias.dims[1]) && bias.dims[2] == tokens && bias.dims[3] >= (starts.max() ?? 0) + tokens
+      let fits =
+        bias.dims.count == 4 && [1, batch].contains(bias.dims[0]) && [1, heads].contains(bias.dims[1]) && bias.dims[2] == tokens
+        && bias.dims[3] >= (starts.max() ?? 0) + tokens
       guard fits else { throw mismatch("a bias of \(bias.dims)") }
     }
     var result = [Double](repeating: 0, count: batch * tokens * heads * size)

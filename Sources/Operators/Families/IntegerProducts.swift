@@ -33,7 +33,9 @@ extension CataloguedOperator {
     let w = try wScale.reals(for: mnemonic)
     let dims = sums.dims
     for shape in [xDims, wDims] {
-      guard try Broadcasting.shape([Shape(dims), Shape(shape)], of: mnemonic) == Shape(dims) else { throw mismatch("scales of \(shape) for a result of \(dims)") }
+      guard try Broadcasting.shape([Shape(dims), Shape(shape)], of: mnemonic) == Shape(dims) else {
+        throw mismatch("scales of \(shape) for a result of \(dims)")
+      }
     }
     let values = try sums.reals(for: mnemonic)
     let scaled = broadcastMap(values, dims, x, xDims, to: dims) { ($0, $1) }
@@ -155,7 +157,8 @@ struct DynamicQuantizeMatMul: CataloguedOperator {
     let a = try operands.required(0)
     try checkFloat(a.type.element)
     try checkBytes(operands, [1, 3])
-    let product = try MatrixOp.matMul.infer([Fact(TensorType(.float64, a.type.shape)), Fact(TensorType(.float64, try operands.required(1).type.shape))], resultCount: 1)
+    let product = try MatrixOp.matMul.infer(
+      [Fact(TensorType(.float64, a.type.shape)), Fact(TensorType(.float64, try operands.required(1).type.shape))], resultCount: 1)
     return [Fact(TensorType(a.type.element, product[0].type.shape))]
   }
 
@@ -171,10 +174,14 @@ struct DynamicQuantizeMatMul: CataloguedOperator {
     let b = try shifted(try operands.required(1), zero, zeroDims: zero?.dims ?? [])
     let sums = try MatrixOp.matMul.evaluate([whole, b], resultCount: 1)[0].reals(for: mnemonic)
     let scale = try operands.required(2)
-    guard try Broadcasting.shape([Shape(dims), Shape(scale.dims)], of: mnemonic) == Shape(dims) else { throw mismatch("scales of \(scale.dims) for a result of \(dims)") }
+    guard try Broadcasting.shape([Shape(dims), Shape(scale.dims)], of: mnemonic) == Shape(dims) else {
+      throw mismatch("scales of \(scale.dims) for a result of \(dims)")
+    }
     var result = broadcastMap(sums, dims, try scale.reals(for: mnemonic), scale.dims, to: dims) { $0 * Double(Float($1) * range.scale) }
     if let bias = operands.tensor(4) {
-      guard try Broadcasting.shape([Shape(dims), Shape(bias.dims)], of: mnemonic) == Shape(dims) else { throw mismatch("a bias of \(bias.dims) for a result of \(dims)") }
+      guard try Broadcasting.shape([Shape(dims), Shape(bias.dims)], of: mnemonic) == Shape(dims) else {
+        throw mismatch("a bias of \(bias.dims) for a result of \(dims)")
+      }
       result = broadcastMap(result, dims, try bias.reals(for: mnemonic), bias.dims, to: dims) { $0 + $1 }
     }
     return [try Tensor(element, dims: dims, reals: result)]

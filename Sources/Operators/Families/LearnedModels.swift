@@ -132,7 +132,9 @@ struct LinearModel: CataloguedOperator {
     }
     guard classifies else { return [Fact(TensorType(.float32, Shape([count, Dim(targets)])))] }
     let labels = try labels()
-    guard labels.count == targets || labels.count == 2 && targets == 1 else { throw badAttribute("\(labels.count) classes and \(targets) sets of coefficients") }
+    guard labels.count == targets || labels.count == 2 && targets == 1 else {
+      throw badAttribute("\(labels.count) classes and \(targets) sets of coefficients")
+    }
     let scores = TensorType(.float32, Shape([count, Dim(targets == 1 && labels.count == 2 ? 2 : targets)]))
     return Array([Fact(TensorType(labels.element, Shape([count]))), Fact(scores)].prefix(resultCount))
   }
@@ -264,7 +266,9 @@ struct SupportVectorMachine: CataloguedOperator {
 
   private func linearScores(_ x: ArraySlice<Double>, _ classes: Int) throws(Failure) -> (Int, [Double]) {
     let coefficients = op.floats("coefficients")
-    guard coefficients.count == classes * x.count, let bias = op.floats("rho").first else { throw badAttribute("\(coefficients.count) coefficients for \(classes) classes") }
+    guard coefficients.count == classes * x.count, let bias = op.floats("rho").first else {
+      throw badAttribute("\(coefficients.count) coefficients for \(classes) classes")
+    }
     let scores = (0..<classes).map { bias + kernel(x, coefficients[$0 * x.count..<($0 + 1) * x.count], linear: false) }
     return (largestPlace(scores), transform(scores))
   }

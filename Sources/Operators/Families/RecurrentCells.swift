@@ -123,7 +123,9 @@ struct Recurrence: CataloguedOperator {
   }
 
   func cost(operands: [TensorType?], results: [TensorType]) -> Cost {
-    guard let x = operands.first??.shape?.concrete, operands.count > 2, let w = operands[1]?.elementCount, let r = operands[2]?.elementCount else { return Cost() }
+    guard let x = operands.first??.shape?.concrete, operands.count > 2, let w = operands[1]?.elementCount, let r = operands[2]?.elementCount else {
+      return Cost()
+    }
     let steps = x[0] &* x[1]
     return Cost(macs: steps &* (w &+ r), elementwise: steps &* directions.count &* gates)
   }

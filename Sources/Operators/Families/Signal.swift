@@ -101,7 +101,9 @@ struct ShortTimeFourierTransform: CataloguedOperator {
     for index in [1, 3] { if let operand = operands.fact(index) { try checkElement(operand, [.int32, .int64], "operand \(index)") } }
     if let window = operands.fact(2) {
       try checkRank(window, 1, "the window")
-      guard window.type.element == x.type.element else { throw Failure(.typeMismatch, "\(mnemonic) of \(x.type.element.name) with a window of \(window.type.element.name)") }
+      guard window.type.element == x.type.element else {
+        throw Failure(.typeMismatch, "\(mnemonic) of \(x.type.element.name) with a window of \(window.type.element.name)")
+      }
     }
     guard let shape = x.type.shape else { return [Fact(TensorType(x.type.element, .unknown(rank: 4)))] }
     guard shape.rank == 3 || shape.rank == 2 else { throw mismatch("a signal of rank \(shape.rank)") }

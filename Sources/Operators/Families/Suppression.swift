@@ -13,7 +13,9 @@ struct NonMaxSuppression: CataloguedOperator {
     for index in [0, 1, 3, 4] { if let operand = operands.fact(index) { try checkFloat(operand.type.element) } }
     if let most = operands.fact(2) { try checkElement(most, [.int64], "the number of boxes") }
     for index in 2...4 {
-      if let shape = operands.fact(index)?.type.shape, let count = shape.elementCount?.value, count > 1 { throw mismatch("operand \(index) has shape \(shape)") }
+      if let shape = operands.fact(index)?.type.shape, let count = shape.elementCount?.value, count > 1 {
+        throw mismatch("operand \(index) has shape \(shape)")
+      }
     }
     let boxes = try operands.required(0)
     let scores = try operands.required(1)

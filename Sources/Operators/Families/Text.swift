@@ -154,7 +154,9 @@ struct TfIdfVectorizer: CataloguedOperator {
 
   private func columnCount() throws(Failure) -> Int {
     let indexes = op.ints("ngram_indexes")
-    guard let largest = indexes.max(), indexes.allSatisfy({ $0 >= 0 }), largest < 1 << 28 else { throw badAttribute("ngram_indexes are empty, negative or too large") }
+    guard let largest = indexes.max(), indexes.allSatisfy({ $0 >= 0 }), largest < 1 << 28 else {
+      throw badAttribute("ngram_indexes are empty, negative or too large")
+    }
     return largest + 1
   }
 
