@@ -58,7 +58,8 @@ def trial(vitconv: str, target: Path, rewrite: str, blocks: tuple[int, ...]) -> 
     """Drop of top-1 on the held-out samples, share of the multiply-adds, blocks, setting."""
     target.unlink(missing_ok=True)
     names = ",".join(map(str, blocks))
-    made = run(vitconv, "convert", str(MODEL), "-o", str(target), "--rewrite", rewrite, "--blocks", names, "--samples", str(FIT), "--json", "--quiet")
+    made = run(vitconv, "convert", str(MODEL), "-o", str(target), "--rewrite", rewrite, "--blocks", names, "--samples", str(FIT), "--json", "--quiet",
+               "--threads", "1")
     numbers = made["comparison"]
     return numbers["top1_reference"] - numbers["top1"], made["model"]["macs_after"] / made["model"]["macs_before"], blocks, rewrite.removeprefix("fcvit:")
 
@@ -69,7 +70,7 @@ def exhaustive(vitconv: str, folder: Path) -> None:
     settings = [f"fcvit:kernel={kernel},contexts={contexts}" for kernel in (3, 5, 7) for contexts in range(1, 8)]
     print("| blocks replaced | trials | least drop | of | inside the budget | cheapest inside | its MACs |")
     print("|---|---|---|---|---|---|---|")
-    for count in range(1, BLOCKS + 1):
+    for count in reversed(range(1, BLOCKS + 1)):
         trials = [trial(vitconv, target, s, blocks) for blocks in itertools.combinations(range(BLOCKS), count) for s in settings]
         least = min(trials)
         inside = sorted((t for t in trials if t[0] <= BUDGET + 1e-9), key=lambda t: (t[1], t[0]))
