@@ -1,3 +1,4 @@
+internal import Bytes
 public import Diagnostics
 internal import Execution
 internal import GraphIR
@@ -21,6 +22,7 @@ public enum Conversion {
     for specification in request.rewrites { rewrites.append(try RewriteCatalogue.make(specification)) }
     guard !rewrites.isEmpty else { return try copy(request, write) }
 
+    HeapPolicy.keepFreedMemory()
     let model = try ModelAnalysis.read(request.input, shapes: request.common.shapes)
     do throws(Failure) {
       var conversion = try RunningConversion(model, request)
