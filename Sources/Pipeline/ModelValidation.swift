@@ -116,9 +116,9 @@ private struct ModelsCompared {
     let referenceValues = try activations(reference, bisect.pairs.map(\.reference), few, options)
     let modelValues = try activations(model, bisect.pairs.map(\.model), renamed(few), options)
     for (index, block) in reference.recognized.blocks.enumerated() {
-      guard let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other], wanted.dims == got.dims else {
-        continue
-      }
+      guard let block = block.projected, let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other],
+        wanted.dims == got.dims
+      else { continue }
       let site = RewriteSite(block: block, index: index, original: reference.typed)
       comparison.blocks.append(
         try BlockComparison(
