@@ -147,7 +147,9 @@ import Testing
       let facts = changed.map { tensor -> Fact? in
         guard let tensor else { return nil }
         let dims = tensor.dims.map { Bool.random(using: &random) ? Dim(symbol: "s\($0)") : Dim($0) }
-        return Fact(TensorType(tensor.elementType, Int.random(in: 0..<6, using: &random) == 0 ? nil : Shape(dims)), value: Bool.random(using: &random) ? .tensor(tensor) : nil)
+        return Fact(
+          TensorType(tensor.elementType, Int.random(in: 0..<6, using: &random) == 0 ? nil : Shape(dims)),
+          value: Bool.random(using: &random) ? .tensor(tensor) : nil)
       }
       do throws(Failure) { _ = try op.infer(facts, resultCount: node.outputs.count) } catch { #expect(error.code != .internalError, "\(error)") }
     }
@@ -159,7 +161,9 @@ import Testing
     case 1, 2:
       guard tensor.elementType == .int64 || tensor.elementType == .int32, tensor.count > 0 else { fallthrough }
       let value = HostileOperandTests.extremes.randomElement(using: &random) ?? 0
-      if tensor.elementType == .int32 { return try? Tensor(.int32, dims: tensor.dims, values: [Int32](repeating: Int32(truncatingIfNeeded: value), count: tensor.count)) }
+      if tensor.elementType == .int32 {
+        return try? Tensor(.int32, dims: tensor.dims, values: [Int32](repeating: Int32(truncatingIfNeeded: value), count: tensor.count))
+      }
       var values = tensor.elements(as: Int64.self)
       values[Int.random(in: 0..<values.count, using: &random)] = value
       return try? Tensor(.int64, dims: tensor.dims, values: values)
@@ -172,7 +176,9 @@ import Testing
       guard !dims.isEmpty else { return try? Tensor(float32: [1, 2], dims: [2]) }
       let axis = Int.random(in: 0..<dims.count, using: &random)
       dims[axis] = [0, 1, 2, dims[axis] + 1].randomElement(using: &random) ?? 0
-      if tensor.elementType == .string { return try? Tensor(.string, dims: dims, storage: .strings([[UInt8]](repeating: [255, 97], count: dims.reduce(1, *)))) }
+      if tensor.elementType == .string {
+        return try? Tensor(.string, dims: dims, storage: .strings([[UInt8]](repeating: [255, 97], count: dims.reduce(1, *))))
+      }
       return try? Tensor(tensor.elementType, dims: dims, values: [UInt8](repeating: 1, count: tensor.elementType.byteCount(of: dims.reduce(1, *)) ?? 0))
     case 5: return try? tensor.reshaped(tensor.dims + [1])
     case 6: return try? tensor.reshaped([tensor.count])
@@ -187,9 +193,10 @@ import Testing
   @Test func everyRowHasAKindAndEveryKindARowAndACase() {
     #expect(Set(OperatorEntry.all.map(\.kind)) == Set(CataloguedOp.Kind.allCases))
     #expect(Set(OperatorEntry.all.map { "\($0.domain).\($0.name)" }).count == OperatorEntry.all.count)
-    let covered = Set(CatalogueCaseTests.nodes.compactMap { place, id -> CataloguedOp.Kind? in
-      if case .catalogued(let op) = CatalogueCaseTests.models[place].graph[id].op { op.kind } else { nil }
-    })
+    let covered = Set(
+      CatalogueCaseTests.nodes.compactMap { place, id -> CataloguedOp.Kind? in
+        if case .catalogued(let op) = CatalogueCaseTests.models[place].graph[id].op { op.kind } else { nil }
+      })
     // Pictures are tested below.
     #expect(Set(CataloguedOp.Kind.allCases).subtracting(covered) == [.imageDecoder])
   }
@@ -264,7 +271,9 @@ import Testing
     // Two nodes that lead to each other.
     expect(.badAttribute) { () throws(Failure) in _ = try self.evaluate(.treeEnsemble, self.linked(whenFalse: [1, 0], leaves: [0, 0]), [x]) }
     expect(.indexOutOfRange) { () throws(Failure) in _ = try self.evaluate(.treeEnsemble, self.linked(whenFalse: [7, 0], leaves: [0, 1]), [x]) }
-    expect(.indexOutOfRange) { () throws(Failure) in _ = try self.evaluate(.treeEnsemble, self.linked(whenFalse: [1, 0], leaves: [0, 1], features: [0, 5]), [x]) }
+    expect(.indexOutOfRange) { () throws(Failure) in
+      _ = try self.evaluate(.treeEnsemble, self.linked(whenFalse: [1, 0], leaves: [0, 1], features: [0, 5]), [x])
+    }
   }
 
   /// A line of 50,000 nodes: depth costs time and no stack.
@@ -286,7 +295,8 @@ import Testing
   }
 
   @Test func patternsThatAreNoneAreRefused() {
-    for pattern in ["(", ")", "[a", "a**", "*a", "a{2,1}", "a{1001}", "\\1", "(?=a)", "(?<!a)", "\\p{Greek}", "\\", "[b-a]", "(?P<", "\\x{110000}", "[[:nope:]]", "(?z)",
+    for pattern in [
+      "(", ")", "[a", "a**", "*a", "a{2,1}", "a{1001}", "\\1", "(?=a)", "(?<!a)", "\\p{Greek}", "\\", "[b-a]", "(?P<", "\\x{110000}", "[[:nope:]]", "(?z)",
       String(repeating: "(", count: 5000), String(repeating: "(a{1000}", count: 3) + "){1000}){1000}){1000}",
     ] {
       expect(.badAttribute) { () throws(Failure) in _ = try self.matches(pattern, "a") }
@@ -311,7 +321,9 @@ import Testing
     let rois = try Tensor(float32: [0, 0, 1e30, 1e30], dims: [1, 4])
     let x = try Tensor(float32: [1], dims: [1, 1, 1, 1])
     expect(.outOfMemory) { () throws(Failure) in _ = try self.evaluate(.roiAlign, [:], [x, rois, try Tensor(int64: [0], dims: [1])]) }
-    expect(.badAttribute) { () throws(Failure) in _ = try self.evaluate(.maxRoiPool, ["pooled_shape": .ints([1 << 60, 1])], [x, try Tensor(float32: [0, 0, 0, 1, 1], dims: [1, 5])]) }
+    expect(.badAttribute) { () throws(Failure) in
+      _ = try self.evaluate(.maxRoiPool, ["pooled_shape": .ints([1 << 60, 1])], [x, try Tensor(float32: [0, 0, 0, 1, 1], dims: [1, 5])])
+    }
   }
 
   @Test func picturesAreDecoded() throws {
@@ -326,7 +338,9 @@ import Testing
     #expect(try decoded(Array("P2 2 1 4 0 4".utf8)).elements(as: UInt8.self) == [0, 0, 0, 255, 255, 255])
     #expect(try decoded(Array("P1 2 1 10".utf8)).elements(as: UInt8.self) == [0, 0, 0, 255, 255, 255])
     // Damaged files give no pixels.
-    for broken in [Array("P6 2 1 255 x".utf8), Array("P6 99999999 99999999 255 ".utf8), [0x89, 0x50, 0x4E, 0x47], Array("BM".utf8), [0x49, 0x49, 42, 0], [], [1, 2, 3]] as [[UInt8]] {
+    for broken in [
+      Array("P6 2 1 255 x".utf8), Array("P6 99999999 99999999 255 ".utf8), [0x89, 0x50, 0x4E, 0x47], Array("BM".utf8), [0x49, 0x49, 42, 0], [], [1, 2, 3],
+    ] as [[UInt8]] {
       #expect(try decoded(broken).dims == [0, 0, 3])
     }
     expect(.operatorNotRunnable) { () throws(Failure) in _ = try decoded(Array("RIFF....WEBPVP8 ".utf8)) }
