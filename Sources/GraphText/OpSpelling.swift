@@ -65,6 +65,9 @@ struct OpSpelling {
     case .indexing(let op): spell(op)
     case .generator(let op): spell(op)
     case .attention(let op): spell(op)
+    case .control(let op): spell(op)
+    case .call(let op): spell(op)
+    case .sequence(let op): spell(op)
     case .foreign(let foreign):
       mnemonic = "foreign"
       put("domain", .string(foreign.domain))

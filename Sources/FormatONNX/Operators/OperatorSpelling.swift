@@ -6,6 +6,10 @@ internal import Tensors
 struct OperatorSpelling {
   enum Attribute {
     case int(Int), float(Float), string(String), ints([Int]), tensor(Tensor)
+    /// A body; `GraphEmission` writes it.
+    case graph(Subgraph)
+
+    var isGraph: Bool { if case .graph = self { true } else { false } }
   }
   var domain = ""
   var name: String
@@ -49,6 +53,10 @@ struct SpellingRequest {
     case .indexing(let op): try spelling(of: op)
     case .generator(let op): try spelling(of: op)
     case .attention(let op): try spelling(of: op)
+    case .control(let op): try spelling(of: op)
+    case .sequence(let op): try spelling(of: op)
+    case .call(let op):
+      throw Failure(.notExpressible, "the call of '\(op.name)' is known by its record in a file only, and this node has none", at: .element(node.name))
     case .foreign(let op):
       throw Failure(.notExpressible, "'\(op.name)' is known by its record in a file only, and this node has none", at: .element(node.name))
     }
