@@ -21,10 +21,8 @@ final class Interpreter {
   /// When the run has to be over.
   private var deadline: Double = .infinity
   private var programs: [Subgraph: Program] = [:]
+  private let bodyRunLimit: Int
   private var bodyRuns = 0
-
-  /// How often bodies may run in one run of the graph, all loops and calls together.
-  static let bodyRunLimit = 1 << 24
 
   var count: Int { program.nodes.count }
 
@@ -32,6 +30,7 @@ final class Interpreter {
     precision = options.precision
     profiles = options.profiles
     timeLimit = options.timeLimit
+    bodyRunLimit = options.bodyRunLimit
     // In double precision everything is computed again: what inference folded was rounded to single precision.
     known = options.precision == .reference ? { _ in nil } : { typed.constant($0) }
     kernels = options.precision == .reference ? nil : NodeKernels(options)
@@ -79,9 +78,7 @@ final class Interpreter {
   /// One run of a body: formal inputs, and what the node captures; gives the body's outputs.
   func run(_ body: Subgraph, _ formals: [RuntimeValue], captured: [RuntimeValue]) throws(Failure) -> [RuntimeValue] {
     bodyRuns += 1
-    guard bodyRuns <= Interpreter.bodyRunLimit else {
-      throw Failure(.runLimit, "bodies of loops and functions run more than \(Interpreter.bodyRunLimit) times")
-    }
+    guard bodyRuns <= bodyRunLimit else { throw Failure(.runLimit, "bodies of loops and functions run more than \(bodyRunLimit) times") }
     let program = program(of: body)
     guard body.formals.count == formals.count else {
       throw Failure(.operandCount, "a body takes \(body.formals.count) inputs and is given \(formals.count)")

@@ -19,6 +19,9 @@ public struct RunOptions: Hashable, Sendable {
   /// Seconds that a run may take before it is given up between two steps; nil: as long as it takes.
   public var timeLimit: Double?
 
+  /// How often bodies of loops and functions may run in one run, all together: a loop may have no end.
+  public var bodyRunLimit = 1 << 22
+
   public init(threads: Int = RunOptions.cores, precision: Precision = .float32, profiles: Bool = false, timeLimit: Double? = nil) {
     self.threads = Swift.max(1, threads)
     self.precision = precision

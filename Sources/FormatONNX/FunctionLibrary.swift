@@ -14,6 +14,7 @@ final class FunctionLibrary {
   /// Instances of calls without attributes: most calls, and all that a file can multiply cheaply.
   private var instances: [Key: Subgraph] = [:]
   private var nodeCount = 0
+  private var sizes: [Subgraph: Int] = [:]
   /// Nodes of all instances together: a file of a few functions could ask for any number.
   private static let nodeLimit = 1 << 20
 
@@ -43,15 +44,29 @@ final class FunctionLibrary {
     var opsets: [String: Int] = [:]
     for (domain, version) in function.opsets where version > 0 { opsets[domain == "ai.onnx" ? "" : domain] = Int(version) }
     let body = Subgraph(try assembling(message, opsets.isEmpty ? nil : opsets))
+    guard size(of: body) <= FunctionLibrary.nodeLimit else { throw tooLarge() }
     if call.attributes.isEmpty { instances[key] = body }
     return body
   }
 
+  private func tooLarge() -> Failure { Failure(.limitExceeded, "the calls of functions stand for more than \(FunctionLibrary.nodeLimit) nodes") }
+
+  /// The nodes that a body stands for, those of the bodies inside included: functions that share instances may stand for
+  /// far more than are held.
+  private func size(of body: Subgraph) -> Int {
+    if let known = sizes[body] { return known }
+    var sum = 0
+    for (_, node) in body.graph.liveNodes {
+      sum += 1
+      for inner in node.op.bodies { sum = min(sum + size(of: inner), FunctionLibrary.nodeLimit + 1) }
+    }
+    sizes[body] = sum
+    return sum
+  }
+
   private func instantiated(_ node: NodeMessage, _ attributes: [String: AttributeMessage], _ absent: Set<String>) throws(Failure) -> NodeMessage {
     nodeCount += 1
-    guard nodeCount <= FunctionLibrary.nodeLimit else {
-      throw Failure(.limitExceeded, "the calls of functions stand for more than \(FunctionLibrary.nodeLimit) nodes")
-    }
+    guard nodeCount <= FunctionLibrary.nodeLimit else { throw tooLarge() }
     var node = node
     node.inputs = node.inputs.map { absent.contains($0) ? "" : $0 }
     var filled: [AttributeMessage] = []

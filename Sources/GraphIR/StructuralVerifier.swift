@@ -14,11 +14,14 @@ public import Diagnostics
 ///
 /// Not checked here: operand counts and types (Inference), and format rules (the readers).
 public enum StructuralVerifier {
-  public static func verify(_ graph: Graph) throws(Failure) { try verify(graph, depth: 0) }
+  public static func verify(_ graph: Graph) throws(Failure) {
+    var seen = Set<Subgraph>()
+    try verify(graph, depth: 0, seen: &seen)
+  }
 
   public static let depthLimit = 64
 
-  private static func verify(_ graph: Graph, depth: Int) throws(Failure) {
+  private static func verify(_ graph: Graph, depth: Int, seen bodies: inout Set<Subgraph>) throws(Failure) {
     guard depth <= depthLimit else { throw Failure(.limitExceeded, "bodies nest more than \(depthLimit) deep", at: .element(graph.name)) }
     var available = HandleMap<ValueTag, Bool>(count: graph.values.count, initial: false)
     var names = Set<String>(minimumCapacity: graph.values.count)
@@ -53,7 +56,7 @@ public enum StructuralVerifier {
       seen[id] = true
       let node = graph.nodes[id]
       for value in node.reads { try read(value, by: node) }
-      try checkBodies(of: node, depth: depth)
+      try checkBodies(of: node, depth: depth, seen: &bodies)
       for (index, output) in node.outputs.enumerated() {
         guard let output else { continue }
         guard graph.values.contains(output), case .node(id, result: index) = graph.values[output].definition else {
@@ -69,12 +72,13 @@ public enum StructuralVerifier {
     }
   }
 
-  private static func checkBodies(of node: Node, depth: Int) throws(Failure) {
+  /// - Parameter seen: bodies that were looked at: many nodes may share one.
+  private static func checkBodies(of node: Node, depth: Int, seen: inout Set<Subgraph>) throws(Failure) {
     for body in node.op.bodies {
       guard body.captures.count <= body.graph.inputs.count, body.captures.allSatisfy({ node.captures.indices.contains($0) }) else {
         throw Failure(.brokenInvariant, "a body captures what its node does not", at: .element(node.name))
       }
-      try verify(body.graph, depth: depth + 1)
+      if seen.insert(body).inserted { try verify(body.graph, depth: depth + 1, seen: &seen) }
     }
     func expect(_ body: Subgraph, formals: Int, outputs: Int) throws(Failure) {
       guard body.formals.count == formals, body.graph.outputs.count >= outputs else {
