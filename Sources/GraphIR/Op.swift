@@ -30,6 +30,8 @@ public enum Op: Hashable, Sendable {
   /// Runs a function that the model defines.
   indirect case call(CallOp)
   case sequence(SequenceOp)
+  /// An operator that no recognizer or rewrite looks into, by its row in a table.
+  case catalogued(CataloguedOp)
   /// Kept verbatim: an operator vitconv does not know.
   case foreign(ForeignOp)
 }

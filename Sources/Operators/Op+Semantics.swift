@@ -20,6 +20,7 @@ extension Op {
     case .indexing(let op): op
     case .generator(let op): op
     case .attention(let op): op
+    case .catalogued(let op): op.semantics
     case .control, .call, .sequence, .foreign: nil
     }
   }
