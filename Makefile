@@ -91,7 +91,7 @@ conformance: build $(VENV)/conformance/.ready
 
 # Training takes about half an hour; the small files are committed.
 fixtures: $(VENV)/fixtures/.ready
-	cd fixtures/make && for script in arrays operator_cases hostile zoo vectors digits shapes; do \
+	cd fixtures/make && for script in arrays operator_cases cases hostile zoo vectors digits shapes; do \
 	  echo "make: fixtures/make/$$script.py"; ../../$(VENV)/fixtures/bin/python $$script.py; done
 
 # The manual from the declarations of the commands.

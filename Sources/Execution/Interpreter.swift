@@ -23,6 +23,8 @@ final class Interpreter {
   private var programs: [Subgraph: Program] = [:]
   private let bodyRunLimit: Int
   private var bodyRuns = 0
+  /// Bytes made since memory was last looked at.
+  private var unchecked = 0
 
   var count: Int { program.nodes.count }
 
@@ -122,6 +124,7 @@ final class Interpreter {
           throw Failure(.internalError, "\(node.op.name.mnemonic) made \(results.count) results of \(node.outputs.count)")
         }
         for (output, result) in zip(node.outputs, results) { if let output { frame[output] = result } }
+        try checkMemory(results)
       } catch {
         throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
       }
@@ -140,6 +143,16 @@ final class Interpreter {
     let wide = try widened(constant)
     program.widenedConstants[value] = wide
     return .tensor(wide)
+  }
+
+  /// Sequences and nested loops may hold ever more, and no plan knows how much: the process is looked at now and then.
+  private func checkMemory(_ results: [RuntimeValue]) throws(Failure) {
+    for case .tensor(let tensor) in results { unchecked += tensor.byteCount }
+    guard unchecked > 64 << 20 else { return }
+    unchecked = 0
+    guard Measurement.residentBytes <= Measurement.physicalBytes / 10 * 8 else {
+      throw Failure(.outOfMemory, "the run holds \(Measurement.residentBytes >> 20) MiB of the machine's \(Measurement.physicalBytes >> 20)")
+    }
   }
 
   // MARK: One node

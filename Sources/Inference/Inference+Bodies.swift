@@ -45,7 +45,9 @@ extension Walk {
       guard let again = facts(of: body, given + states + elements, node) else { return [] }
       results = again
       // What does not stay even now is not known at all.
-      states = zip(states, results.dropFirst(leading)).map { $0?.type.element == $1?.type.element && ($0?.type.shape == nil || $0?.type == $1?.type) ? $0 : nil }
+      states = zip(states, results.dropFirst(leading)).map {
+        $0?.type.element == $1?.type.element && ($0?.type.shape == nil || $0?.type == $1?.type) ? $0 : nil
+      }
     }
     return states + results.dropFirst(leading + states.count).map(stacked)
   }

@@ -81,7 +81,9 @@ extension SpellingRequest {
       var attributes: [(name: String, value: OperatorSpelling.Attribute)] = [("body", .graph(scan.body)), ("num_scan_inputs", .int(scan.inputAxes.count))]
       func put(_ name: String, _ list: [Int]) { if list.contains(where: { $0 != 0 }) { attributes.append((name, .ints(list))) } }
       if scan.isBatched {
-        guard version == 8 else { throw Failure(.notExpressible, "Scan over batches is of operator set 8, and the model imports \(version)", at: .element(node.name)) }
+        guard version == 8 else {
+          throw Failure(.notExpressible, "Scan over batches is of operator set 8, and the model imports \(version)", at: .element(node.name))
+        }
         put("directions", scan.inputsReversed.map { $0 ? 1 : 0 })
         return OperatorSpelling("Scan", attributes, operands: node.inputs)
       }
