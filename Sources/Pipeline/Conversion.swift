@@ -136,7 +136,9 @@ private struct RunningConversion {
   /// Reports the blocks that this rewrite changed.
   private mutating func take(_ rewritten: RewrittenGraph, _ id: String) throws(Failure) {
     graph = rewritten.graph
-    for block in rewritten.blocks where type(of: block.rewrite).id == id { blocks.append(BlockConversion(block, run.site(block.index))) }
+    for block in rewritten.blocks where type(of: block.rewrite).id == id {
+      if let site = run.site(block.index) { blocks.append(BlockConversion(block, site)) }
+    }
   }
 
   private mutating func record(_ id: String, _ index: Int, refused reason: String) {

@@ -115,7 +115,9 @@ private struct ModelsCompared {
     let few = try samples.prefix(BatchRunner.openBatch)
     let options = request.common.runOptions
     let partner = Dictionary(bisect.pairs.map { ($0.reference, $0.model) }) { first, _ in first }
-    let blocks = reference.recognized.blocks.enumerated().filter { partner[$1.output] != nil }
+    let blocks = reference.recognized.blocks.enumerated().compactMap { index, block in
+      block.projected.flatMap { partner[$0.output] == nil ? nil : (index, $0) }
+    }
     // Many samples only of the values that blocks are judged by: all values of a large model would fill the memory.
     let referenceValues = try activations(reference, blocks.flatMap { [$1.output] + ($1.residualSum.map { [$0] } ?? []) }, few, options)
     let modelValues = try activations(model, blocks.compactMap { partner[$1.output] }, renamed(few), options)
