@@ -1,3 +1,4 @@
+internal import Bytes
 public import Diagnostics
 internal import Execution
 internal import GraphIR
@@ -21,6 +22,7 @@ public enum Conversion {
     for specification in request.rewrites { rewrites.append(try RewriteCatalogue.make(specification)) }
     guard !rewrites.isEmpty else { return try copy(request, write) }
 
+    HeapPolicy.keepFreedMemory()
     let model = try ModelAnalysis.read(request.input, request: request.common)
     do throws(Failure) {
       var conversion = try RunningConversion(model, request)
@@ -33,17 +35,32 @@ public enum Conversion {
     }
   }
 
-  /// Without rewrites nothing is analysed: the graph goes from reader to writer.
+  /// Without rewrites the graph goes from reader to writer; its types are wanted for its cost alone, so that a graph
+  /// whose types are not known is still copied.
   private static func copy(_ request: ConversionRequest, _ write: (Graph, String) throws(Failure) -> Void) throws(Failure) -> ConversionReport {
     var sink = DiagnosticSink()
     let (graph, file) = try FormatRegistry.read(request.input, options: request.common.readOptions, sink: &sink)
     try write(graph, request.output)
-    let (_, written) = try FormatRegistry.read(request.output, sink: &sink)
+    let written = try writtenFacts(request, file)
+    let macs = (try? Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)).flatMap { Inspection.cost($0).macs }
     return ConversionReport(
       input: request.input, output: request.output,
       model: ModelChange(
-        macsBefore: nil, macsAfter: nil, bytesBefore: file.byteCount, bytesAfter: written.byteCount, parametersBefore: file.parameters,
+        macsBefore: macs, macsAfter: macs, bytesBefore: file.byteCount, bytesAfter: written.byteCount, parametersBefore: file.parameters,
         parametersAfter: written.parameters))
+  }
+
+  /// The output as a reader finds it. A file of weights alone may leave open what a graph needs; then the input's facts hold.
+  fileprivate static func writtenFacts(_ request: ConversionRequest, _ input: FileFacts) throws(Failure) -> FileFacts {
+    var sink = DiagnosticSink()
+    do throws(Failure) {
+      return try FormatRegistry.read(request.output, options: request.common.readOptions, sink: &sink).1
+    } catch {
+      guard FormatRegistry.holdsWeightsOnly(request.output) else { throw error }
+      var facts = input
+      facts.byteCount = try ByteSource(mapping: request.output).count
+      return facts
+    }
   }
 }
 
@@ -132,7 +149,9 @@ private struct RunningConversion {
   /// Reports the blocks that this rewrite changed.
   private mutating func take(_ rewritten: RewrittenGraph, _ id: String) throws(Failure) {
     graph = rewritten.graph
-    for block in rewritten.blocks where type(of: block.rewrite).id == id { blocks.append(BlockConversion(block, run.site(block.index))) }
+    for block in rewritten.blocks where type(of: block.rewrite).id == id {
+      if let site = run.site(block.index) { blocks.append(BlockConversion(block, site)) }
+    }
   }
 
   private mutating func record(_ id: String, _ index: Int, refused reason: String) {
@@ -151,7 +170,7 @@ private struct RunningConversion {
   func report(_ comparison: Comparison?) throws(Failure) -> ConversionReport {
     var sink = DiagnosticSink()
     let after = try Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)
-    let (_, file) = try FormatRegistry.read(request.output, sink: &sink)
+    let file = try Conversion.writtenFacts(request, model.file)
     return ConversionReport(
       input: request.input, output: request.output, blocks: blocks.sorted { ($0.index, $0.applied ? 1 : 0) < ($1.index, $1.applied ? 1 : 0) },
       model: ModelChange(

@@ -102,6 +102,12 @@ enum FormatRegistry {
     throw Failure(.unknownFormat, "the content is no model that vitconv knows", at: .init(file: source.name))
   }
 
+  /// Whether the suffix names a format without a graph.
+  static func holdsWeightsOnly(_ path: String) -> Bool {
+    let lower = path.lowercased()
+    return (keras.suffixes + safetensors.suffixes).contains { lower.hasSuffix($0) }
+  }
+
   /// The format that an output path's suffix names.
   static func writer(for path: String) throws(Failure) -> @Sendable (Graph, String) throws(Failure) -> Void {
     let lower = path.lowercased()
