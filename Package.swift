@@ -94,6 +94,7 @@ let package = Package(
     tests("TensorsTests", ["Tensors", "TestSupport"]),
     tests("GraphIRTests", ["GraphIR"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
+    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Execution", "FormatNPZ", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
     tests("KernelsTests", ["Kernels", "CVector"]),
     tests("FormatImageTests", ["FormatImage"]),

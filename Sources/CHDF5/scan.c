@@ -468,7 +468,8 @@ static void scan_dataset(struct scan *scan, hid_t dataset, const char *path) {
   } else if (!reason) {
     haddr_t address = layout == H5D_CONTIGUOUS ? H5Dget_offset(dataset) : HADDR_UNDEF;
     uint64_t stored = H5Dget_storage_size(dataset), ratio = 4;
-    if (address != HADDR_UNDEF && element.plain) {
+    // What was never stored has no address, to which a user block may have been added.
+    if (address != HADDR_UNDEF && stored > 0 && element.plain) {
       place = 0;
       offset = address;
       if (stored != byte_count || address > scan->image_length || byte_count > scan->image_length - address) {

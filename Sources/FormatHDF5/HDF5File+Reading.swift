@@ -190,7 +190,9 @@ private struct CatalogueReader {
       case 1: (source, start) = (unpacked, offset)
       default: (source, start) = (file.source, range.lowerBound)
       }
-      guard place == 2 || (place == 0 ? byteCount <= range.count && offset <= range.count - byteCount : offset <= unpacked.count && byteCount <= unpacked.count - offset)
+      guard
+        place == 2
+          || (place == 0 ? byteCount <= range.count && offset <= range.count - byteCount : offset <= unpacked.count && byteCount <= unpacked.count - offset)
       else { throw broken }
       content = .tensor(try Tensor(element, dims: dims, storage: .mapped(source, start..<(start + (place == 2 ? 0 : byteCount)))))
     }

@@ -155,8 +155,11 @@ public struct HDF5File: Sendable {
       let noted = attributes[path]?["dtype"]?.text == "bfloat16"
       switch dataset.content {
       case .tensor(let tensor) where tensor.elementType == .uint16:
-        if noted { datasets[path]?.content = .tensor(try Tensor(.bfloat16, dims: tensor.dims, storage: tensor.storage)) }
-        else if opaque.contains(path) { datasets[path]?.content = .refused("opaque bytes without a word of what they are", .typeMismatch) }
+        if noted {
+          datasets[path]?.content = .tensor(try Tensor(.bfloat16, dims: tensor.dims, storage: tensor.storage))
+        } else if opaque.contains(path) {
+          datasets[path]?.content = .refused("opaque bytes without a word of what they are", .typeMismatch)
+        }
       default: break
       }
     }

@@ -276,7 +276,7 @@ struct Checkpoint {
     if let tensors { return tensors.values.reduce(0) { $0 + ($1.elementType.isFloatingPoint ? $1.count : 0) } }
     var total = 0
     for file in files {
-      for path in file.datasetPaths where !path.hasPrefix("optimizer") {
+      for path in file.datasetPaths where !path.isTrainingState {
         guard case .tensor(let tensor)? = file.dataset(path)?.content, tensor.elementType.isFloatingPoint || tensor.elementType == .int8 else { continue }
         total += tensor.count
       }
@@ -303,7 +303,7 @@ struct Checkpoint {
   }
 
   /// All weights as tensors of a state dictionary, keys joined with dots.
-  private func dictionary() throws(Failure) -> [String: Tensor] {
+  private func dictionary(sink: inout DiagnosticSink) throws(Failure) -> [String: Tensor] {
     if let tensors { return tensors }
     var result: [String: Tensor] = [:]
     for file in files {
@@ -311,8 +311,9 @@ struct Checkpoint {
         guard let dataset = file.dataset(path) else { continue }
         switch dataset.content {
         case .tensor(let tensor): result[path.replacing("/", with: ".")] = tensor
-        case .refused(_, let code) where code == .typeMismatch: continue
-        case .refused: _ = try file.tensor(path)
+        case .refused(let reason, let code):
+          // Text and records are no weights; arrays that cannot be unpacked are told of.
+          if code != .typeMismatch { sink.report(Diagnostic(code, "the dataset '/\(path)' is left out: \(reason)", at: .element(path), level: .warning)) }
         }
       }
     }
@@ -320,7 +321,7 @@ struct Checkpoint {
   }
 
   private func weightsOnly(sink: inout DiagnosticSink) throws(Failure) -> Graph {
-    let weights = try dictionary()
+    let weights = try dictionary(sink: &sink)
     guard !weights.isEmpty || !files.isEmpty else { throw Failure(.missingPart, "the file holds no arrays", at: .init(file: source.name)) }
     if let graph = try StateDictionary(weights, options: options, configuration: configuration).graph() { return graph }
     sink.report(
@@ -349,6 +350,9 @@ struct Checkpoint {
 }
 
 extension String {
+  /// Variables of optimizers and metrics, which are no part of the model.
+  fileprivate var isTrainingState: Bool { ["optimizer", "_optimizer", "metrics", "_metrics", "compile_metrics"].contains { hasPrefix($0) } }
+
   /// Without the first of these suffixes that it has.
   func removing(_ suffixes: [String]) -> String {
     for suffix in suffixes where hasSuffix(suffix) { return String(dropLast(suffix.count)) }

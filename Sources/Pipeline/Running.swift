@@ -15,7 +15,9 @@ public enum Running {
     var started = clock.now
     var sink = DiagnosticSink()
     let (graph, _) = try FormatRegistry.read(path, options: try options(request, inputs: inputs), sink: &sink)
-    if let foreign = graph.liveNodes.first(where: { if case .foreign = $0.1.op { true } else { false } })?.1, case .foreign(let op) = foreign.op, op.domain == "keras" {
+    if let foreign = graph.liveNodes.first(where: { if case .foreign = $0.1.op { true } else { false } })?.1, case .foreign(let op) = foreign.op,
+      op.domain == "keras"
+    {
       throw Failure(.operatorNotRunnable, "the layer class '\(op.name)' has no known computation", at: .init(file: path, element: foreign.name))
     }
     if graph.inputs.isEmpty { return try list(graph, path: path, inputs: inputs, output: output, threads: request.runOptions.threads) }

@@ -29,7 +29,9 @@ struct KerasHubModel {
     case "gap": pooled = try builder.e.reduce(.mean, tokens, axes: [1], keep: false, "ReduceMean")
     default: throw Failure(.badAttribute, "the pooling is not known", at: .element(className))
     }
-    let head = try layer("Dense", ["units": .integer(classes), "activation": config["activation"] ?? .string("linear")], root.sub("output_dense", ["output_dense"]).named("predictions"))
+    let head = try layer(
+      "Dense", ["units": .integer(classes), "activation": config["activation"] ?? .string("linear")],
+      root.sub("output_dense", ["output_dense"]).named("predictions"))
     return [("predictions", try call(head, pooled, &builder))]
   }
 
@@ -51,14 +53,18 @@ struct KerasHubModel {
   private func backbone(_ config: JSON, _ root: LayerPath, _ builder: inout KerasBuilder) throws(Failure) -> ValueID {
     let isDistilled = className.hasPrefix("DeiT")
     func number(_ key: String) throws(Failure) -> Int {
-      guard let value = config[key]?.int, value > 0, value < 1 << 24 else { throw Failure(.badAttribute, "'\(key)' is missing or wrong", at: .element(className)) }
+      guard let value = config[key]?.int, value > 0, value < 1 << 24 else {
+        throw Failure(.badAttribute, "'\(key)' is missing or wrong", at: .element(className))
+      }
       return value
     }
     guard let image = config["image_shape"]?.ints, image.count == 3, image.allSatisfy({ (1...(1 << 16)).contains($0) }) else {
       throw Failure(.badAttribute, "'image_shape' is missing or wrong", at: .element(className))
     }
     let patch = config["patch_size"]?.ints ?? (config["patch_size"]?.int).map { [$0, $0] } ?? []
-    guard patch.count == 2, zip(patch, image).allSatisfy({ $0 > 0 && $0 <= $1 }) else { throw Failure(.badAttribute, "'patch_size' is missing or wrong", at: .element(className)) }
+    guard patch.count == 2, zip(patch, image).allSatisfy({ $0 > 0 && $0 <= $1 }) else {
+      throw Failure(.badAttribute, "'patch_size' is missing or wrong", at: .element(className))
+    }
     let (hidden, layers, heads) = (try number("hidden_dim"), try number("num_layers"), try number("num_heads"))
     guard layers <= 4096, hidden % heads == 0 else { throw Failure(.badAttribute, "\(heads) heads of a width of \(hidden)", at: .element(className)) }
     let inner = try number(isDistilled ? "intermediate_dim" : "mlp_dim")

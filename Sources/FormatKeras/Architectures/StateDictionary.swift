@@ -61,12 +61,16 @@ struct StateDictionary {
 
   /// Attention heads from a weight, from the options, or from a configuration.
   func heads(width: Int, told: Int?) throws(Failure) -> Int {
-    let known = told ?? options.heads ?? (configuration?["num_attention_heads"] ?? configuration?["num_heads"] ?? configuration?["model_args"]?["num_heads"])?.int
+    let known =
+      told ?? options.heads ?? (configuration?["num_attention_heads"] ?? configuration?["num_heads"] ?? configuration?["model_args"]?["num_heads"])?.int
     guard let known else {
       throw Failure(
-        .missingPart, "no weight tells how many attention heads a width of \(width) has", advice: "give --heads N, or a config.json with num_attention_heads beside the weights")
+        .missingPart, "no weight tells how many attention heads a width of \(width) has",
+        advice: "give --heads N, or a config.json with num_attention_heads beside the weights")
     }
-    guard known > 0, width % known == 0 else { throw Failure(.badAttribute, "\(known) heads do not divide a width of \(width)", advice: "give another --heads") }
+    guard known > 0, width % known == 0 else {
+      throw Failure(.badAttribute, "\(known) heads do not divide a width of \(width)", advice: "give another --heads")
+    }
     return known
   }
 
@@ -112,7 +116,8 @@ struct TorchBuilder {
     defer { e.scope = outer }
     let width = try e.size(x, try e.rank(x) - 1)
     let bias = weights.has("\(name).bias") ? try weight("\(name).bias", [width]) : nil
-    return try e.emit(.normalization(.layer(axis: -1, epsilon: Float(epsilon))), [x, try weight("\(name).weight", [width]), bias].droppingLastNil, "LayerNormalization")
+    return try e.emit(
+      .normalization(.layer(axis: -1, epsilon: Float(epsilon))), [x, try weight("\(name).weight", [width]), bias].droppingLastNil, "LayerNormalization")
   }
 
   mutating func batchNormalized(_ x: ValueID, _ name: String) throws(Failure) -> ValueID {
@@ -122,7 +127,10 @@ struct TorchBuilder {
     let width = try e.size(x, 1)
     return try e.emit(
       .normalization(.batch(epsilon: 1e-5)),
-      [x, try weight("\(name).weight", [width]), try weight("\(name).bias", [width]), try weight("\(name).running_mean", [width]), try weight("\(name).running_var", [width])],
+      [
+        x, try weight("\(name).weight", [width]), try weight("\(name).bias", [width]), try weight("\(name).running_mean", [width]),
+        try weight("\(name).running_var", [width]),
+      ],
       "BatchNormalization")
   }
 

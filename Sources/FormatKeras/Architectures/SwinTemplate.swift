@@ -14,7 +14,8 @@ struct SwinTemplate {
     let patch = try weights.tensor("patch_embed.proj.weight", [nil, nil, nil, nil]).dims
     let stages = weights.count("layers")
     let table = try weights.tensor("layers.0.blocks.0.attn.relative_position_bias_table", [nil, nil])
-    guard let span = VisionTransformerTemplate.side(table.dims[0]), span % 2 == 1, stages > 0, stages < 16, patch[2] == patch[3], (1...256).contains(patch[2]) else {
+    guard let span = VisionTransformerTemplate.side(table.dims[0]), span % 2 == 1, stages > 0, stages < 16, patch[2] == patch[3], (1...256).contains(patch[2])
+    else {
       throw Failure(.shapeMismatch, "\(Shape(table.dims)) relative biases are those of no window")
     }
     let window = (span + 1) / 2
@@ -47,7 +48,8 @@ struct SwinTemplate {
 
   /// timm merges patches before a stage's blocks, the authors' own code after them: the width of the first block tells.
   private func isBefore(_ stage: Int) -> Bool {
-    guard let reduction = weights.weights["layers.\(stage).downsample.reduction.weight"], let norm = weights.weights["layers.\(stage).blocks.0.norm1.weight"] else {
+    guard let reduction = weights.weights["layers.\(stage).downsample.reduction.weight"], let norm = weights.weights["layers.\(stage).blocks.0.norm1.weight"]
+    else {
       return false
     }
     return reduction.dims.first == norm.dims.first
@@ -62,7 +64,9 @@ struct SwinTemplate {
     let table = try weights.tensor("\(name).attn.relative_position_bias_table", [nil, nil])
     let heads = table.dims[1]
     guard heads > 0, channels % heads == 0, height % rows == 0, width % columns == 0 else {
-      throw Failure(.notExpressible, "a grid of \(height) x \(width) in windows of \(rows) x \(columns) needs padding", at: .element(name), advice: "give --shape x=1,3,H,W")
+      throw Failure(
+        .notExpressible, "a grid of \(height) x \(width) in windows of \(rows) x \(columns) needs padding", at: .element(name), advice: "give --shape x=1,3,H,W"
+      )
     }
     var x = try b.normalized(input, "\(name).norm1", epsilon: 1e-5)
     let scope = "\(name).attn"
@@ -116,7 +120,9 @@ struct SwinTemplate {
     func region(_ position: Int, _ size: Int, _ window: Int, _ shift: Int) -> Int { position < size - window ? 0 : position < size - shift ? 1 : 2 }
     let tokens = rows * columns
     let windows = height / rows * (width / columns)
-    guard let count = [windows, tokens, tokens].checkedProduct, count <= 1 << 28 else { throw Failure(.limitExceeded, "\(windows) windows of \(tokens) tokens") }
+    guard let count = [windows, tokens, tokens].checkedProduct, count <= 1 << 28 else {
+      throw Failure(.limitExceeded, "\(windows) windows of \(tokens) tokens")
+    }
     var result = [Float](repeating: 0, count: count)
     for window in 0..<windows {
       let (top, left) = (window / (width / columns) * rows, window % (width / columns) * columns)
@@ -133,7 +139,9 @@ struct SwinTemplate {
     b.e.scope = name
     let dims = try b.e.shape(x)
     let (height, width) = (try b.e.size(x, 1), try b.e.size(x, 2))
-    guard height % 2 == 0, width % 2 == 0, let channels = dims[3].value else { throw Failure(.notExpressible, "an odd grid of \(height) x \(width)", at: .element(name)) }
+    guard height % 2 == 0, width % 2 == 0, let channels = dims[3].value else {
+      throw Failure(.notExpressible, "an odd grid of \(height) x \(width)", at: .element(name))
+    }
     var y = try b.e.reshape(x, [dims[0], Dim(height / 2), 2, Dim(width / 2), 2, Dim(channels)])
     y = try b.e.transpose(y, [0, 1, 3, 4, 2, 5])
     y = try b.e.reshape(y, [dims[0], Dim(height / 2), Dim(width / 2), Dim(4 * channels)])

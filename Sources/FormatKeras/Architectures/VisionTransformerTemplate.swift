@@ -50,7 +50,8 @@ struct VisionTransformerTemplate {
     if weights.has("norm_pre.weight") { x = try b.normalized(x, "norm_pre", epsilon: epsilon) }
     for index in 0..<depth {
       let name = "blocks.\(index)"
-      var y = try attention(try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, side: side, prefix: prefixCount, epsilon: epsilon, &b)
+      var y = try attention(
+        try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, side: side, prefix: prefixCount, epsilon: epsilon, &b)
       y = try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b)
       b.e.scope = name
       x = try b.e.add(x, y)
@@ -73,7 +74,8 @@ struct VisionTransformerTemplate {
     _ x: ValueID, _ name: String, width: Int, side: Int, prefix: Int, epsilon: Double, _ b: inout TorchBuilder
   ) throws(Failure) -> ValueID {
     let table = weights.weights["\(name).relative_position_bias_table"]
-    let told = weights.weights["\(name).q_norm.weight"].flatMap { $0.dims.count == 1 && $0.count > 0 && $0.count < width ? width / $0.count : nil } ?? table?.dims.last
+    let told =
+      weights.weights["\(name).q_norm.weight"].flatMap { $0.dims.count == 1 && $0.count > 0 && $0.count < width ? width / $0.count : nil } ?? table?.dims.last
     let heads = try weights.heads(width: width, told: told)
     let headDim = width / heads
     var bias: ValueID?
@@ -86,7 +88,9 @@ struct VisionTransformerTemplate {
     if weights.has("\(name).qkv.weight") {
       var packed = try b.linear(x, "\(name).qkv", out: 3 * width)
       b.e.scope = name
-      if weights.has("\(name).q_bias"), let query = try weights.tensor("\(name).q_bias", [width]).floats(), let value = try weights.tensor("\(name).v_bias", [width]).floats() {
+      if weights.has("\(name).q_bias"), let query = try weights.tensor("\(name).q_bias", [width]).floats(),
+        let value = try weights.tensor("\(name).v_bias", [width]).floats()
+      {
         // BEiT: no bias for keys.
         let all = try Tensor(float32: query + [Float](repeating: 0, count: width) + value, dims: [3 * width])
         packed = try b.e.add(packed, try b.e.weight("\(name).qkv.bias", all))

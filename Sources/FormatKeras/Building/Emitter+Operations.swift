@@ -84,7 +84,8 @@ extension Emitter {
   }
   mutating func pad(_ a: ValueID, before: [Int], after: [Int], value: Double = 0, mode: PadMode = .constant) throws(Failure) -> ValueID {
     if (before + after).allSatisfy({ $0 == 0 }) { return a }
-    return try emit(.layout(.pad(mode)), [a, try integers(before + after, "pads"), mode == .constant ? try scalar(value, like: a) : nil].droppingLastNil, "Pad")
+    return try emit(
+      .layout(.pad(mode)), [a, try integers(before + after, "pads"), mode == .constant ? try scalar(value, like: a) : nil].droppingLastNil, "Pad")
   }
   mutating func reduce(_ kind: ReductionOp.Kind, _ a: ValueID, axes: [Int], keep: Bool, _ label: String) throws(Failure) -> ValueID {
     let rank = try rank(a)

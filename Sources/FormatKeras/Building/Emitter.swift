@@ -49,7 +49,9 @@ struct Emitter {
   /// The axis counted from the front; negative ones count from the back.
   func axis(_ axis: Int, rank: Int) throws(Failure) -> Int {
     let result = axis < 0 ? axis + rank : axis
-    guard axis > -1000, axis < 1000, 0..<max(rank, 1) ~= result else { throw Failure(.badAttribute, "axis \(axis) of a tensor of rank \(rank)", at: .element(scope)) }
+    guard axis > -1000, axis < 1000, 0..<max(rank, 1) ~= result else {
+      throw Failure(.badAttribute, "axis \(axis) of a tensor of rank \(rank)", at: .element(scope))
+    }
     return result
   }
 

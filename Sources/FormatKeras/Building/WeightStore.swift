@@ -45,7 +45,8 @@ struct WeightStore {
       }
       let names = try file.list("weight_names", of: group) ?? []
       for name in names where !file.hasDataset("\(group)/\(name)") {
-        throw Failure(.missingPart, "'weight_names' of '\(layer)' lists '\(name)', and there is no such dataset", at: .init(file: file.source.name, element: layer))
+        throw Failure(
+          .missingPart, "'weight_names' of '\(layer)' lists '\(name)', and there is no such dataset", at: .init(file: file.source.name, element: layer))
       }
       groups[layer] = names.map { name in (parts: name.split(separator: "/").map { $0.hasSuffix(":0") ? $0.dropLast(2) : $0 }, path: "\(group)/\(name)") }
     }

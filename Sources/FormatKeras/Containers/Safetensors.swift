@@ -69,9 +69,14 @@ enum Safetensors {
       guard let word = types.first(where: { $0.value == tensor.elementType })?.key else {
         throw Failure(.notExpressible, "safetensors has no elements of type \(tensor.elementType.name)", at: .element(name))
       }
-      header += ",\(JSON.quoted(name)):{\"dtype\":\"\(word)\",\"shape\":[\(tensor.dims.map(String.init).joined(separator: ","))],\"data_offsets\":[\(offset),\(offset + tensor.byteCount)]}"
+      header +=
+        ",\(JSON.quoted(name)):{\"dtype\":\"\(word)\",\"shape\":[\(tensor.dims.map(String.init).joined(separator: ","))],\"data_offsets\":[\(offset),\(offset + tensor.byteCount)]}"
       offset += tensor.byteCount
-      if case .mapped(let source, let range) = tensor.storage { segments.append(.source(source, range)) } else { segments.append(.bytes(tensor.elements(as: UInt8.self))) }
+      if case .mapped(let source, let range) = tensor.storage {
+        segments.append(.source(source, range))
+      } else {
+        segments.append(.bytes(tensor.elements(as: UInt8.self)))
+      }
     }
     header += "}"
     var bytes = Array(header.utf8)

@@ -14,7 +14,8 @@ struct CustomLayers {
     case "Patches", "PatchExtractor", "PatchExtraction", "PatchExtract", "ExtractPatches": return try patches(call, &builder)
     case "PatchEncoder", "PatchEmbedding", "PatchEmbeddings", "PatchEmbed": return try patchEncoder(call, &builder)
     case "ClassToken", "AddClassToken", "ClsToken", "CLSToken", "PrependClassToken": return try classToken(call, &builder)
-    case "AddPositionEmbs", "AddPositionEmbeddings", "PositionEmbedding", "PositionEmbeddings", "AddPositionEmbedding", "PosEmbed", "LearnablePositionEmbedding":
+    case "AddPositionEmbs", "AddPositionEmbeddings", "PositionEmbedding", "PositionEmbeddings", "AddPositionEmbedding", "PosEmbed",
+      "LearnablePositionEmbedding":
       return try positions(call, &builder)
     case "LayerScale": return try layerScale(call, &builder)
     case "DropPath", "StochasticDepth", "DropBlock":
@@ -30,7 +31,9 @@ struct CustomLayers {
   }
 
   private func patches(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
-    guard let size = (call.config["patch_size"] ?? call.config["size"])?.int ?? (call.config["patch_size"] ?? call.config["size"])?.ints?.first else { return nil }
+    guard let size = (call.config["patch_size"] ?? call.config["size"])?.int ?? (call.config["patch_size"] ?? call.config["size"])?.ints?.first else {
+      return nil
+    }
     let x = try builder.input(call)
     let grid = try builder.patches(x, .int(size), nil, "valid", call)
     let dims = try builder.e.shape(grid)
@@ -93,7 +96,9 @@ struct CustomLayers {
 
   private func classToken(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
     let x = try builder.input(call)
-    guard let token = try builder.store.variables(call.path).first?.tensor, try builder.e.rank(x) == 3, token.count == (try builder.e.size(x, 2)) else { return nil }
+    guard let token = try builder.store.variables(call.path).first?.tensor, try builder.e.rank(x) == 3, token.count == (try builder.e.size(x, 2)) else {
+      return nil
+    }
     return [try prepended(token, x, call.path.name, builder.policy(call.config).compute, &builder)]
   }
 

@@ -28,7 +28,9 @@ extension KerasBuilder {
     for axis in call.config["attention_axes"]?.ints ?? (call.config["attention_axes"]?.int).map({ [$0] }) ?? Array(1..<(rank - 1)) {
       axes.append(try e.axis(axis, rank: rank))
     }
-    guard !axes.isEmpty, axes.allSatisfy({ (1..<(rank - 1)).contains($0) }), Set(axes).count == axes.count else { throw call.wrong("'attention_axes' is wrong") }
+    guard !axes.isEmpty, axes.allSatisfy({ (1..<(rank - 1)).contains($0) }), Set(axes).count == axes.count else {
+      throw call.wrong("'attention_axes' is wrong")
+    }
     axes.sort()
 
     // Other axes are a batch; attention axes become one.
@@ -56,10 +58,13 @@ extension KerasBuilder {
       let outer = builder.e.scope
       builder.e.scope = path.name
       defer { builder.e.scope = outer }
-      let kernel = try builder.variable(call, path, ["kernel"], 0, dims: [width, heads, size]) { (tensor) throws(Failure) in try tensor.reshaped([width, heads * size]) }
+      let kernel = try builder.variable(call, path, ["kernel"], 0, dims: [width, heads, size]) { (tensor) throws(Failure) in
+        try tensor.reshaped([width, heads * size])
+      }
       var y = try builder.e.matMul(x, kernel)
       if call.flag("use_bias", true) {
-        y = try builder.e.add(y, try builder.variable(call, path, ["bias"], 1, dims: [heads, size]) { (tensor) throws(Failure) in try tensor.reshaped([heads * size]) })
+        y = try builder.e.add(
+          y, try builder.variable(call, path, ["bias"], 1, dims: [heads, size]) { (tensor) throws(Failure) in try tensor.reshaped([heads * size]) })
       }
       return y
     }

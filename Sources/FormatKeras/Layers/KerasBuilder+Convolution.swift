@@ -57,7 +57,8 @@ extension KerasBuilder {
     if name.hasSuffix("Transpose") {
       y = try transposed(call, x, kernel, strides, dilations, channels)
     } else {
-      let window = Window(kernel: kernel, strides: strides, dilations: dilations, padding: try padding(call, x, kernel: kernel, strides: strides, dilations: dilations))
+      let window = Window(
+        kernel: kernel, strides: strides, dilations: dilations, padding: try padding(call, x, kernel: kernel, strides: strides, dilations: dilations))
       if name.hasPrefix("Depthwise") || name.hasPrefix("Separable") {
         let multiplier = call.config["depth_multiplier"]?.int ?? 1
         guard (1...(1 << 20)).contains(multiplier) else { throw call.wrong("'depth_multiplier' is \(multiplier)") }
@@ -148,7 +149,8 @@ extension KerasBuilder {
         let sum = try e.reduce(.sum, try e.multiply(x, weight), axes: axes, keep: keep, "ReduceSum")
         return try e.divide(sum, try e.reduce(.sum, weight, axes: [1], keep: keep, "ReduceSum"))
       }
-      return name.contains("Average") ? try e.reduce(.mean, x, axes: axes, keep: keep, "ReduceMean") : try e.reduce(.max, x, axes: axes, keep: keep, "ReduceMax")
+      return name.contains("Average")
+        ? try e.reduce(.mean, x, axes: axes, keep: keep, "ReduceMean") : try e.reduce(.max, x, axes: axes, keep: keep, "ReduceMax")
     }
     let spatial = name.contains("1D") ? 1 : name.contains("3D") ? 3 : 2
     guard rank == spatial + 2 else { throw call.wrong("its input has rank \(rank)") }
@@ -156,7 +158,8 @@ extension KerasBuilder {
     let strides = call.config["strides"] == nil ? kernel : try call.spatial("strides", spatial, 1)
     let ones = [Int](repeating: 1, count: spatial)
     let turned = try channelsFirst(x, call)
-    let window = Window(kernel: kernel, strides: strides, dilations: ones, padding: try padding(call, turned, kernel: kernel, strides: strides, dilations: ones))
+    let window = Window(
+      kernel: kernel, strides: strides, dilations: ones, padding: try padding(call, turned, kernel: kernel, strides: strides, dilations: ones))
     let pooled =
       name.hasPrefix("Max")
       ? try e.emit(.pooling(.max(window, ceilMode: false)), [turned], "MaxPool")

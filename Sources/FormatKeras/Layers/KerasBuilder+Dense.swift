@@ -79,10 +79,12 @@ extension KerasBuilder {
       }
       // Keras stores the bias with these ones, except those in front.
       own = laid.map { $0 }
-      y = try e.add(y, try variable(call, ["bias"], 1) { (tensor) throws(Failure) in
-        try KerasBuilder.check(tensor, own, "bias")
-        return tensor
-      })
+      y = try e.add(
+        y,
+        try variable(call, ["bias"], 1) { (tensor) throws(Failure) in
+          try KerasBuilder.check(tensor, own, "bias")
+          return tensor
+        })
     }
     return try activation(call.config["activation"], y, call)
   }

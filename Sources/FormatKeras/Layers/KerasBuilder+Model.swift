@@ -29,7 +29,9 @@ extension KerasBuilder {
       let count = counts[word, default: 0]
       counts[word] = count + 1
       let own = count == 0 ? word : "\(word)_\(count)"
-      let attributes = path.attributes.flatMap { base in ["layers", "_layer_checkpoint_dependencies"].map { base.isEmpty ? "\($0)/\(own)" : "\(base)/\($0)/\(own)" } }
+      let attributes = path.attributes.flatMap { base in
+        ["layers", "_layer_checkpoint_dependencies"].map { base.isEmpty ? "\($0)/\(own)" : "\(base)/\($0)/\(own)" }
+      }
       result[layer.name] =
         isOutermost
         ? LayerPath(name: layer.name, group: layer.name, inner: [], attributes: attributes)
@@ -39,7 +41,9 @@ extension KerasBuilder {
   }
 
   private mutating func build(_ model: KerasModel, path: LayerPath, inputs: [ValueID]?) throws(Failure) -> [(name: String, value: ValueID)] {
-    guard depth < KerasBuilder.depthLimit else { throw Failure(.limitExceeded, "models nested deeper than \(KerasBuilder.depthLimit)", at: .element(model.name)) }
+    guard depth < KerasBuilder.depthLimit else {
+      throw Failure(.limitExceeded, "models nested deeper than \(KerasBuilder.depthLimit)", at: .element(model.name))
+    }
     depth += 1
     defer { depth -= 1 }
     let paths = paths(model, path, isOutermost: inputs == nil)
@@ -58,7 +62,9 @@ extension KerasBuilder {
         throw Failure(.undefinedValue, "the input layer '\(name)' does not exist", at: .element(name))
       }
       if let inputs {
-        guard order < inputs.count else { throw Failure(.operandCount, "the model '\(model.name)' is called with \(inputs.count) inputs", at: .element(path.name)) }
+        guard order < inputs.count else {
+          throw Failure(.operandCount, "the model '\(model.name)' is called with \(inputs.count) inputs", at: .element(path.name))
+        }
         walk.results[name] = [[inputs[order]]]
       } else {
         walk.results[name] = [[e.input(name, try inputType(layer))]]
@@ -144,7 +150,8 @@ extension KerasBuilder {
           current = e.input("input", TensorType(compute, try KerasBuilder.shape(shape, "input")))
         } else {
           throw Failure(
-            .missingPart, "the model '\(model.name)' does not tell the shape of its input", at: .element(model.name), advice: "build the model before it is saved")
+            .missingPart, "the model '\(model.name)' does not tell the shape of its input", at: .element(model.name),
+            advice: "build the model before it is saved")
         }
       }
       guard let value = current else { break }
@@ -336,7 +343,9 @@ struct FunctionalWalk {
         return .slice(config?["start"]?.int, config?["stop"]?.int, config?["step"]?.int)
       case "__ellipsis__"?: return .ellipsis
       case "__numpy__"?, "__tensor__"?:
-        guard let config = json["config"], let array = KerasBuilder.nested(Argument(config["value"])) else { throw Failure(.malformed, "a constant is no array") }
+        guard let config = json["config"], let array = KerasBuilder.nested(Argument(config["value"])) else {
+          throw Failure(.malformed, "a constant is no array")
+        }
         let word = config["dtype"]?.string ?? "float32"
         guard let type = ElementType(name: word) else { throw Failure(.unknownElementType, "a constant is of type '\(word)'") }
         return .constant(try Tensor.filled(array.values, dims: array.dims, type))
@@ -352,7 +361,9 @@ struct FunctionalWalk {
   /// A list of `[layer, node, tensor, keywords]`, one for each element of the first argument; operators of TensorFlow leave
   /// the outer list out for a single one.
   private func keras2(_ json: JSON, _ layer: KerasLayer) throws(Failure) -> ([Argument], [String: Argument]) {
-    guard let entries = json.array, let first = entries.first else { throw Failure(.malformed, "a call of '\(layer.name)' cannot be read", at: .element(layer.name)) }
+    guard let entries = json.array, let first = entries.first else {
+      throw Failure(.malformed, "a call of '\(layer.name)' cannot be read", at: .element(layer.name))
+    }
     if first.string != nil {
       let (argument, named) = try keras2Entry(entries, layer)
       return ([argument], named)
@@ -386,7 +397,9 @@ struct FunctionalWalk {
       }
       return Argument(json)
     }
-    if let reference = KerasModel.reference(entries), entries.count == 3, index[reference.layer] != nil { return .tensor(try value(reference, isOutput: false)) }
+    if let reference = KerasModel.reference(entries), entries.count == 3, index[reference.layer] != nil {
+      return .tensor(try value(reference, isOutput: false))
+    }
     var result: [Argument] = []
     for entry in entries { result.append(try keyword(entry)) }
     return .list(result)

@@ -11,7 +11,8 @@ extension KerasBuilder {
       call.argument(index, key) ?? (call.config[key].map { Argument($0) })
     }
     switch name {
-    case "Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Minimum", "Maximum", "Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "Power",
+    case "Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Minimum", "Maximum", "Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual",
+      "Power",
       "LogicalAnd", "LogicalOr":
       return [try binary(name, call.argument(0, "x1") ?? call.argument(0, "x"), call.argument(1, "x2") ?? call.argument(1, "y"), call)]
     case "Where":
@@ -44,7 +45,9 @@ extension KerasBuilder {
       order.swapAt(try e.axis(a, rank: rank), try e.axis(b, rank: rank))
       return [try e.transpose(x, order)]
     case "Moveaxis":
-      guard let from = argument(1, "source")?.ints, let to = argument(2, "destination")?.ints, from.count == to.count else { throw call.wrong("its axes are missing") }
+      guard let from = argument(1, "source")?.ints, let to = argument(2, "destination")?.ints, from.count == to.count else {
+        throw call.wrong("its axes are missing")
+      }
       return [try movedAxes(x, from, to)]
     case "GetItem": return [try item(x, call.argument(1, "key") ?? .none, call)]
     case "Matmul": return [try product(x, call.argument(1, "x2"), call)]
@@ -64,13 +67,15 @@ extension KerasBuilder {
     case "Round": return [try e.unary(.round, x, "Round")]
     case "Sign": return [try e.unary(.sign, x, "Sign")]
     case "LogicalNot": return [try e.unary(.not, x, "Not")]
-    case "Tanh", "Relu", "Sigmoid", "Elu", "Selu", "Softplus", "Softsign", "Silu", "Relu6", "LogSigmoid", "HardSigmoid", "HardSilu", "HardTanh", "Mish", "Squareplus":
+    case "Tanh", "Relu", "Sigmoid", "Elu", "Selu", "Softplus", "Softsign", "Silu", "Relu6", "LogSigmoid", "HardSigmoid", "HardSilu", "HardTanh", "Mish",
+      "Squareplus":
       return [try activation(named: KerasLayer.snakeCase(name), x, call)]
     case "LeakyRelu": return [try e.unary(.leakyRelu(alpha: Float(argument(1, "negative_slope")?.double ?? 0.2)), x, "LeakyRelu")]
     case "Gelu": return [try gelu(x, approximate: argument(1, "approximate")?.bool ?? true)]
     case "Softmax": return [try e.softmax(x, axis: argument(1, "axis")?.int ?? -1)]
     case "LogSoftmax": return [try e.emit(.softmax(.logSoftmax(axis: argument(1, "axis")?.int ?? -1)), [x], "LogSoftmax")]
-    case "Mean", "Max", "Sum", "Min", "Amax", "Amin", "Prod", "Var", "Std": return [try reduced(name, x, argument(1, "axis"), argument(2, "keepdims")?.bool ?? false, call)]
+    case "Mean", "Max", "Sum", "Min", "Amax", "Amin", "Prod", "Var", "Std":
+      return [try reduced(name, x, argument(1, "axis"), argument(2, "keepdims")?.bool ?? false, call)]
     case "Argmax":
       guard let axis = argument(1, "axis")?.int else { throw call.refused("argmax over all axes") }
       return [try e.cast(try e.reduce(.argMax, x, axes: [axis], keep: false, "ArgMax"), .int32)]
@@ -90,7 +95,9 @@ extension KerasBuilder {
       }
       return [try e.pad(x, before: pairs.map { $0[0] }, after: pairs.map { $0[1] }, value: argument(3, "constant_values")?.double ?? 0, mode: mode)]
     case "Roll":
-      guard let shifts = argument(1, "shift")?.ints, let axes = argument(2, "axis")?.ints, axes.count == shifts.count else { throw call.wrong("its shifts are missing") }
+      guard let shifts = argument(1, "shift")?.ints, let axes = argument(2, "axis")?.ints, axes.count == shifts.count else {
+        throw call.wrong("its shifts are missing")
+      }
       var y = x
       for (shift, axis) in zip(shifts, axes) { y = try rolled(y, shift, try e.axis(axis, rank: rank)) }
       return [y]
@@ -112,7 +119,9 @@ extension KerasBuilder {
       if let index = call.argument(1, "indices")?.int { return [try e.gather(x, axis: axis, at: index)] }
       return [try e.emit(.indexing(.gather(axis: axis)), [x, try value(call.argument(1, "indices"), call)], "Gather")]
     case "Repeat":
-      guard let times = argument(1, "repeats")?.int, (1...4096).contains(times), let axis = argument(2, "axis")?.int else { throw call.refused("this form of repetition") }
+      guard let times = argument(1, "repeats")?.int, (1...4096).contains(times), let axis = argument(2, "axis")?.int else {
+        throw call.refused("this form of repetition")
+      }
       let place = try e.axis(axis, rank: rank)
       var repeats = [Int](repeating: 1, count: rank + 1)
       repeats[place + 1] = times
@@ -129,9 +138,12 @@ extension KerasBuilder {
       return [try e.emit(.cast(to: type), [x], "Cast")]
     case "Clip": return [try e.clip(x, argument(1, "x_min")?.double, argument(2, "x_max")?.double)]
     case "StopGradient", "Identity", "Copy": return [x]
-    case "ExtractPatches": return [try patches(x, argument(1, "size"), argument(2, "strides"), argument(4, "padding")?.string ?? argument(3, "padding")?.string ?? "valid", call)]
+    case "ExtractPatches":
+      return [try patches(x, argument(1, "size"), argument(2, "strides"), argument(4, "padding")?.string ?? argument(3, "padding")?.string ?? "valid", call)]
     case "Resize":
-      guard let size = argument(1, "size")?.ints, size.count == 2, size.allSatisfy({ (1...(1 << 20)).contains($0) }) else { throw call.wrong("'size' is missing") }
+      guard let size = argument(1, "size")?.ints, size.count == 2, size.allSatisfy({ (1...(1 << 20)).contains($0) }) else {
+        throw call.wrong("'size' is missing")
+      }
       return [try resized(x, size, argument(2, "interpolation")?.string ?? "bilinear", call)]
     case "Flip":
       guard let axes = argument(1, "axis")?.ints else { throw call.refused("all axes") }
@@ -158,7 +170,11 @@ extension KerasBuilder {
     let (left, right) = (try e.element(a), try e.element(b))
     if left != right {
       // A float wins over an integer, and the tensor over a constant.
-      if left.isFloatingPoint, !right.isFloatingPoint || e.tensor(b) != nil { b = try e.emit(.cast(to: left), [b], "Cast") } else { a = try e.emit(.cast(to: right), [a], "Cast") }
+      if left.isFloatingPoint, !right.isFloatingPoint || e.tensor(b) != nil {
+        b = try e.emit(.cast(to: left), [b], "Cast")
+      } else {
+        a = try e.emit(.cast(to: right), [a], "Cast")
+      }
     }
     switch name {
     case "Add": return try e.add(a, b)
@@ -323,7 +339,8 @@ extension KerasBuilder {
 
   /// Patches as rows (py, px, c) of the last axis.
   mutating func patches(_ x: ValueID, _ size: Argument?, _ strides: Argument?, _ padding: String, _ call: LayerCall) throws(Failure) -> ValueID {
-    guard let sizes = size?.ints, let height = sizes.first, let width = sizes.last, sizes.count <= 2, (1...4096).contains(height), (1...4096).contains(width) else {
+    guard let sizes = size?.ints, let height = sizes.first, let width = sizes.last, sizes.count <= 2, (1...4096).contains(height), (1...4096).contains(width)
+    else {
       throw call.wrong("the size of patches is missing")
     }
     let steps = strides?.ints ?? [height, width]

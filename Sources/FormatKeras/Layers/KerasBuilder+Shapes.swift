@@ -22,7 +22,10 @@ extension KerasBuilder {
     let rank = try e.rank(x)
     switch call.layer.className {
     case "Reshape":
-      guard let dims = call.config["target_shape"]?.ints ?? (call.config["target_shape"]?.int).map({ [$0] }) ?? call.config["newshape"]?.ints?.dropFirst().map({ $0 }) else {
+      guard
+        let dims = call.config["target_shape"]?.ints ?? (call.config["target_shape"]?.int).map({ [$0] })
+          ?? call.config["newshape"]?.ints?.dropFirst().map({ $0 })
+      else {
         throw call.wrong("'target_shape' is missing")
       }
       return try e.reshape(x, try target(dims, of: x, call))
@@ -49,7 +52,8 @@ extension KerasBuilder {
       }
       return y
     default:
-      let factors = call.config["size"]?.ints ?? (call.config["size"]?.int).map { [Int](repeating: $0, count: rank - 2) } ?? [Int](repeating: 2, count: rank - 2)
+      let factors =
+        call.config["size"]?.ints ?? (call.config["size"]?.int).map { [Int](repeating: $0, count: rank - 2) } ?? [Int](repeating: 2, count: rank - 2)
       guard factors.count == rank - 2, factors.allSatisfy({ (1...4096).contains($0) }) else { throw call.wrong("'size' is wrong") }
       var sizes: [Int] = []
       for (index, factor) in factors.enumerated() { sizes.append(try e.size(x, (call.isChannelsFirst ? 2 : 1) + index) * factor) }
@@ -71,7 +75,9 @@ extension KerasBuilder {
         if let pair = entry.ints { result.append(pair) } else if let both = entry.int { result.append([both, both]) }
       }
     }
-    guard result.count == count, result.allSatisfy({ $0.count == 2 && $0.allSatisfy { (0...(1 << 20)).contains($0) } }) else { throw call.wrong("'\(key)' is wrong") }
+    guard result.count == count, result.allSatisfy({ $0.count == 2 && $0.allSatisfy { (0...(1 << 20)).contains($0) } }) else {
+      throw call.wrong("'\(key)' is wrong")
+    }
     return result
   }
 
@@ -154,7 +160,8 @@ extension KerasBuilder {
   private mutating func adapted(_ x: ValueID, _ call: LayerCall) throws(Failure) -> ValueID {
     let rank = try e.rank(x)
     let element = try e.element(x)
-    var axes = call.config["axis"]?.ints ?? (call.config["axis"]?.int).map { [$0] } ?? (call.config["axis"] == nil && call.config.object?["axis"] != nil ? [] : [-1])
+    var axes =
+      call.config["axis"]?.ints ?? (call.config["axis"]?.int).map { [$0] } ?? (call.config["axis"] == nil && call.config.object?["axis"] != nil ? [] : [-1])
     for index in axes.indices { axes[index] = try e.axis(axes[index], rank: rank) }
     func moments(_ key: String, _ index: Int) throws(Failure) -> Tensor {
       if let json = call.config[key], let array = KerasBuilder.nested(Argument(json)) { return try Tensor.filled(array.values, dims: array.dims, .float32) }

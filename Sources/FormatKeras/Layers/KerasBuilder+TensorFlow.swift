@@ -23,7 +23,8 @@ extension KerasBuilder {
     case "concat", "stack":
       return [
         try joined(
-          word == "stack" ? "Stack" : "Concatenate", try tensors(call.argument(0, "values"), call), call.argument(1, "axis")?.int ?? (word == "stack" ? 0 : -1), call)
+          word == "stack" ? "Stack" : "Concatenate", try tensors(call.argument(0, "values"), call), call.argument(1, "axis")?.int ?? (word == "stack" ? 0 : -1),
+          call)
       ]
     case "where", "where_v2":
       let condition = try value(call.argument(0, "condition"), call)
@@ -33,7 +34,9 @@ extension KerasBuilder {
       throw call.refused("tf.einsum is stored without its tensors, so the file does not hold the model whole")
     default: break
     }
-    guard let first = call.argument(0, "x") ?? call.argument(0, "input") ?? call.argument(0, "tensor") ?? call.argument(0, "logits") ?? call.argument(0, "features") else {
+    guard
+      let first = call.argument(0, "x") ?? call.argument(0, "input") ?? call.argument(0, "tensor") ?? call.argument(0, "logits") ?? call.argument(0, "features")
+    else {
       throw call.wrong("it is called without an argument")
     }
     if case .string = first { throw call.refused("the function '\(function)' is stored without its tensors, so the file does not hold the model whole") }
@@ -93,7 +96,9 @@ extension KerasBuilder {
       return [try e.emit(.cast(to: type), [x], "Cast")]
     case "clip_by_value": return [try e.clip(x, call.argument(1, "clip_value_min")?.double, call.argument(2, "clip_value_max")?.double)]
     case "roll":
-      guard let shifts = call.argument(1, "shift")?.ints, let axes = call.argument(2, "axis")?.ints, axes.count == shifts.count else { throw call.wrong("its shifts are missing") }
+      guard let shifts = call.argument(1, "shift")?.ints, let axes = call.argument(2, "axis")?.ints, axes.count == shifts.count else {
+        throw call.wrong("its shifts are missing")
+      }
       var y = x
       for (shift, axis) in zip(shifts, axes) { y = try rolled(y, shift, try e.axis(axis, rank: rank)) }
       return [y]
@@ -107,10 +112,14 @@ extension KerasBuilder {
     case "pad", "pad_v2":
       guard case .list(let entries)? = call.argument(1, "paddings"), entries.count == rank else { throw call.wrong("'paddings' is missing") }
       let pairs = entries.compactMap(\.ints)
-      guard pairs.count == rank, pairs.allSatisfy({ $0.count == 2 && $0.allSatisfy { (0...(1 << 24)).contains($0) } }) else { throw call.wrong("'paddings' is wrong") }
+      guard pairs.count == rank, pairs.allSatisfy({ $0.count == 2 && $0.allSatisfy { (0...(1 << 24)).contains($0) } }) else {
+        throw call.wrong("'paddings' is wrong")
+      }
       return [try e.pad(x, before: pairs.map { $0[0] }, after: pairs.map { $0[1] }, value: named("constant_values")?.double ?? 0)]
     case "extract_image_patches", "extract_image_patches_v2":
-      guard let size = named("sizes")?.ints, size.count == 4, let steps = named("strides")?.ints, steps.count == 4 else { throw call.wrong("'sizes' is missing") }
+      guard let size = named("sizes")?.ints, size.count == 4, let steps = named("strides")?.ints, steps.count == 4 else {
+        throw call.wrong("'sizes' is missing")
+      }
       return [try patches(x, .list([.int(size[1]), .int(size[2])]), .list([.int(steps[1]), .int(steps[2])]), named("padding")?.string ?? "valid", call)]
     case "identity", "stop_gradient": return [x]
     default: throw Failure(.unknownOperator, "the function '\(function)' is not known", at: .element(call.path.name))

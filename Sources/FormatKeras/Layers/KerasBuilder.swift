@@ -124,7 +124,11 @@ struct KerasBuilder {
   /// The types that a layer stores its variables in and computes in.
   func policy(_ config: JSON) -> (variable: ElementType, compute: ElementType) {
     let name: String
-    if let word = config["dtype"]?.string { name = word } else { name = config["dtype"]?["config"]?["name"]?.string ?? config["dtype"]?["config"]?["source_name"]?.string ?? "float32" }
+    if let word = config["dtype"]?.string {
+      name = word
+    } else {
+      name = config["dtype"]?["config"]?["name"]?.string ?? config["dtype"]?["config"]?["source_name"]?.string ?? "float32"
+    }
     switch name {
     case "float16": return (.float16, .float16)
     case "bfloat16": return (.bfloat16, .bfloat16)
@@ -302,7 +306,10 @@ struct KerasBuilder {
   /// A layer whose computation is not known: its place in the graph is kept, and numbers are refused.
   private mutating func opaque(_ call: LayerCall) throws(Failure) -> [ValueID] {
     let module = call.layer.module
-    guard module.isEmpty || module == "custom" || module.hasPrefix("keras") || call.layer.className == "Lambda" || module.hasPrefix("tf_keras") || !module.hasPrefix("builtins") else {
+    guard
+      module.isEmpty || module == "custom" || module.hasPrefix("keras") || call.layer.className == "Lambda" || module.hasPrefix("tf_keras")
+        || !module.hasPrefix("builtins")
+    else {
       throw Failure(.unknownOperator, "'\(module).\(call.layer.className)' is no layer", at: .element(call.path.name))
     }
     guard call.layer.className != "eval", call.layer.className != "exec" else {

@@ -1,0 +1,62 @@
+import Bytes
+import Diagnostics
+import Execution
+import FormatKeras
+import FormatNPZ
+import Foundation
+import GraphIR
+import Tensors
+import TestSupport
+import Testing
+
+/// Models as Keras wrote them, against what Keras computed with them.
+@Suite struct KerasModelTests {
+  static func read(_ path: String) throws -> KerasCheckpoint {
+    var sink = DiagnosticSink()
+    return try KerasReader.read(ByteSource(mapping: path), path: path, sink: &sink)
+  }
+
+  @Test(arguments: ["vit", "cnn", "rnn", "nested"], ["keras", "h5"])
+  func computesWhatKerasComputes(_ name: String, _ suffix: String) throws {
+    let checkpoint = try Self.read(Fixtures.path("keras/\(name).\(suffix)"))
+    let arrays = try ArrayArchive.read(path: Fixtures.path("keras/\(name).npz"))
+    let graph = checkpoint.graph
+    var inputs: [String: Tensor] = [:]
+    for (index, id) in graph.inputs.enumerated() { inputs[graph[id].name] = try #require(arrays["in\(index)"]) }
+    let result = try Executor(graph, options: RunOptions(threads: 1)).run(inputs)
+    #expect(!graph.outputs.isEmpty)
+    for (index, id) in graph.outputs.enumerated() {
+      let expected = try #require(arrays["out\(index)"]?.doubles())
+      let actual = try #require(result.values[id]?.doubles())
+      #expect(actual.count == expected.count)
+      for (a, b) in zip(actual, expected) { #expect(abs(a - b) <= 1e-4 * max(1, abs(b))) }
+    }
+  }
+
+  @Test func bothContainersGiveTheSameCounts() throws {
+    let archive = try Self.read(Fixtures.path("keras/vit.keras"))
+    let legacy = try Self.read(Fixtures.path("keras/vit.h5"))
+    #expect(archive.parameterCount == legacy.parameterCount)
+    #expect(archive.graph.order.count == legacy.graph.order.count)
+    #expect(archive.producer.hasPrefix("keras 3"))
+  }
+
+  @Test func weightsAreWrittenAndReadBack() throws {
+    let graph = try Self.read(Fixtures.path("keras/vit.keras")).graph
+    let folder = NSTemporaryDirectory() + "keras-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try WeightsWriter.writeHDF5(graph, to: folder + "/w.h5")
+    try WeightsWriter.writeSafetensors(graph, to: folder + "/w.safetensors")
+    let hdf5 = try Self.read(folder + "/w.h5")
+    let safetensors = try Self.read(folder + "/w.safetensors")
+    #expect(hdf5.graph.outputs.count == safetensors.graph.outputs.count)
+    let kernel = "mha_0.query.kernel"
+    for other in [hdf5.graph, safetensors.graph] {
+      let found = try #require(other.outputs.first { other[$0].name == kernel }.flatMap { other.constant($0) })
+      let own = try #require(graph.values.handles.first { graph[$0].name == "mha_0/query/kernel" }.flatMap { graph.constant($0) })
+      #expect(found.dims == own.dims)
+      #expect(found.elements(as: Float.self) == own.elements(as: Float.self))
+    }
+  }
+}
