@@ -8,6 +8,8 @@ public struct ReadLimits: Sendable {
   public var structureBytes = 128 << 20
   /// Rank of a tensor.
   public var rank = 64
+  /// Bytes of a sparse tensor once its zeros are filled in.
+  public var denseBytes = 256 << 20
   /// Bytes read from a pipe.
   public var pipeBytes = 4 << 30
 

@@ -457,6 +457,141 @@ void   vconnx__sparse_tensor_proto__free_unpacked
   assert(message->base.descriptor == &vconnx__sparse_tensor_proto__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   vconnx__sequence_proto__init
+                     (Vconnx__SequenceProto         *message)
+{
+  static const Vconnx__SequenceProto init_value = VCONNX__SEQUENCE_PROTO__INIT;
+  *message = init_value;
+}
+size_t vconnx__sequence_proto__get_packed_size
+                     (const Vconnx__SequenceProto *message)
+{
+  assert(message->base.descriptor == &vconnx__sequence_proto__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t vconnx__sequence_proto__pack
+                     (const Vconnx__SequenceProto *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &vconnx__sequence_proto__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t vconnx__sequence_proto__pack_to_buffer
+                     (const Vconnx__SequenceProto *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &vconnx__sequence_proto__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Vconnx__SequenceProto *
+       vconnx__sequence_proto__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Vconnx__SequenceProto *)
+     protobuf_c_message_unpack (&vconnx__sequence_proto__descriptor,
+                                allocator, len, data);
+}
+void   vconnx__sequence_proto__free_unpacked
+                     (Vconnx__SequenceProto *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &vconnx__sequence_proto__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   vconnx__map_proto__init
+                     (Vconnx__MapProto         *message)
+{
+  static const Vconnx__MapProto init_value = VCONNX__MAP_PROTO__INIT;
+  *message = init_value;
+}
+size_t vconnx__map_proto__get_packed_size
+                     (const Vconnx__MapProto *message)
+{
+  assert(message->base.descriptor == &vconnx__map_proto__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t vconnx__map_proto__pack
+                     (const Vconnx__MapProto *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &vconnx__map_proto__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t vconnx__map_proto__pack_to_buffer
+                     (const Vconnx__MapProto *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &vconnx__map_proto__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Vconnx__MapProto *
+       vconnx__map_proto__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Vconnx__MapProto *)
+     protobuf_c_message_unpack (&vconnx__map_proto__descriptor,
+                                allocator, len, data);
+}
+void   vconnx__map_proto__free_unpacked
+                     (Vconnx__MapProto *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &vconnx__map_proto__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   vconnx__optional_proto__init
+                     (Vconnx__OptionalProto         *message)
+{
+  static const Vconnx__OptionalProto init_value = VCONNX__OPTIONAL_PROTO__INIT;
+  *message = init_value;
+}
+size_t vconnx__optional_proto__get_packed_size
+                     (const Vconnx__OptionalProto *message)
+{
+  assert(message->base.descriptor == &vconnx__optional_proto__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t vconnx__optional_proto__pack
+                     (const Vconnx__OptionalProto *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &vconnx__optional_proto__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t vconnx__optional_proto__pack_to_buffer
+                     (const Vconnx__OptionalProto *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &vconnx__optional_proto__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Vconnx__OptionalProto *
+       vconnx__optional_proto__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Vconnx__OptionalProto *)
+     protobuf_c_message_unpack (&vconnx__optional_proto__descriptor,
+                                allocator, len, data);
+}
+void   vconnx__optional_proto__free_unpacked
+                     (Vconnx__OptionalProto *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &vconnx__optional_proto__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   vconnx__value_info_proto__init
                      (Vconnx__ValueInfoProto         *message)
 {
@@ -881,7 +1016,7 @@ const ProtobufCMessageDescriptor vconnx__string_string_entry_proto__descriptor =
   (ProtobufCMessageInit) vconnx__string_string_entry_proto__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[4] =
+static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[9] =
 {
   {
     "name",
@@ -890,6 +1025,42 @@ static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
     offsetof(Vconnx__FunctionProto, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "input",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Vconnx__FunctionProto, n_input),
+    offsetof(Vconnx__FunctionProto, input),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "output",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Vconnx__FunctionProto, n_output),
+    offsetof(Vconnx__FunctionProto, output),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attribute",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Vconnx__FunctionProto, n_attribute),
+    offsetof(Vconnx__FunctionProto, attribute),
     NULL,
     NULL,
     0,             /* flags */
@@ -908,6 +1079,18 @@ static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "opset_import",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Vconnx__FunctionProto, n_opset_import),
+    offsetof(Vconnx__FunctionProto, opset_import),
+    &vconnx__operator_set_id_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "domain",
     10,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -915,6 +1098,18 @@ static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[
     0,   /* quantifier_offset */
     offsetof(Vconnx__FunctionProto, domain),
     NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attribute_proto",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Vconnx__FunctionProto, n_attribute_proto),
+    offsetof(Vconnx__FunctionProto, attribute_proto),
+    &vconnx__attribute_proto__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -933,18 +1128,23 @@ static const ProtobufCFieldDescriptor vconnx__function_proto__field_descriptors[
   },
 };
 static const unsigned vconnx__function_proto__field_indices_by_name[] = {
-  2,   /* field[2] = domain */
+  3,   /* field[3] = attribute */
+  7,   /* field[7] = attribute_proto */
+  6,   /* field[6] = domain */
+  1,   /* field[1] = input */
   0,   /* field[0] = name */
-  1,   /* field[1] = node */
-  3,   /* field[3] = overload */
+  4,   /* field[4] = node */
+  5,   /* field[5] = opset_import */
+  2,   /* field[2] = output */
+  8,   /* field[8] = overload */
 };
 static const ProtobufCIntRange vconnx__function_proto__number_ranges[4 + 1] =
 {
   { 1, 0 },
-  { 7, 1 },
-  { 10, 2 },
-  { 13, 3 },
-  { 0, 4 }
+  { 4, 1 },
+  { 9, 5 },
+  { 13, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor vconnx__function_proto__descriptor =
 {
@@ -954,7 +1154,7 @@ const ProtobufCMessageDescriptor vconnx__function_proto__descriptor =
   "Vconnx__FunctionProto",
   "vconnx",
   sizeof(Vconnx__FunctionProto),
-  4,
+  9,
   vconnx__function_proto__field_descriptors,
   vconnx__function_proto__field_indices_by_name,
   4,  vconnx__function_proto__number_ranges,
@@ -1197,7 +1397,7 @@ const ProtobufCMessageDescriptor vconnx__node_proto__descriptor =
   (ProtobufCMessageInit) vconnx__node_proto__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor vconnx__attribute_proto__field_descriptors[12] =
+static const ProtobufCFieldDescriptor vconnx__attribute_proto__field_descriptors[14] =
 {
   {
     "name",
@@ -1320,6 +1520,18 @@ static const ProtobufCFieldDescriptor vconnx__attribute_proto__field_descriptors
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "tp",
+    14,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__AttributeProto, tp),
+    &vconnx__type_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "type",
     20,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -1343,6 +1555,18 @@ static const ProtobufCFieldDescriptor vconnx__attribute_proto__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "sparse_tensor",
+    22,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__AttributeProto, sparse_tensor),
+    &vconnx__sparse_tensor_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned vconnx__attribute_proto__field_indices_by_name[] = {
   1,   /* field[1] = f */
@@ -1352,18 +1576,21 @@ static const unsigned vconnx__attribute_proto__field_indices_by_name[] = {
   2,   /* field[2] = i */
   7,   /* field[7] = ints */
   0,   /* field[0] = name */
-  11,   /* field[11] = ref_attr_name */
+  12,   /* field[12] = ref_attr_name */
   3,   /* field[3] = s */
+  13,   /* field[13] = sparse_tensor */
   8,   /* field[8] = strings */
   4,   /* field[4] = t */
-  10,   /* field[10] = type */
+  10,   /* field[10] = tp */
+  11,   /* field[11] = type */
 };
-static const ProtobufCIntRange vconnx__attribute_proto__number_ranges[3 + 1] =
+static const ProtobufCIntRange vconnx__attribute_proto__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 11, 9 },
-  { 20, 10 },
-  { 0, 12 }
+  { 14, 10 },
+  { 20, 11 },
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor vconnx__attribute_proto__descriptor =
 {
@@ -1373,10 +1600,10 @@ const ProtobufCMessageDescriptor vconnx__attribute_proto__descriptor =
   "Vconnx__AttributeProto",
   "vconnx",
   sizeof(Vconnx__AttributeProto),
-  12,
+  14,
   vconnx__attribute_proto__field_descriptors,
   vconnx__attribute_proto__field_indices_by_name,
-  3,  vconnx__attribute_proto__number_ranges,
+  4,  vconnx__attribute_proto__number_ranges,
   (ProtobufCMessageInit) vconnx__attribute_proto__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1563,7 +1790,7 @@ const ProtobufCMessageDescriptor vconnx__payload_reference__descriptor =
   (ProtobufCMessageInit) vconnx__payload_reference__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor vconnx__sparse_tensor_proto__field_descriptors[1] =
+static const ProtobufCFieldDescriptor vconnx__sparse_tensor_proto__field_descriptors[3] =
 {
   {
     "values",
@@ -1577,14 +1804,40 @@ static const ProtobufCFieldDescriptor vconnx__sparse_tensor_proto__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "indices",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__SparseTensorProto, indices),
+    &vconnx__tensor_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dims",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Vconnx__SparseTensorProto, n_dims),
+    offsetof(Vconnx__SparseTensorProto, dims),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned vconnx__sparse_tensor_proto__field_indices_by_name[] = {
+  2,   /* field[2] = dims */
+  1,   /* field[1] = indices */
   0,   /* field[0] = values */
 };
 static const ProtobufCIntRange vconnx__sparse_tensor_proto__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor vconnx__sparse_tensor_proto__descriptor =
 {
@@ -1594,11 +1847,309 @@ const ProtobufCMessageDescriptor vconnx__sparse_tensor_proto__descriptor =
   "Vconnx__SparseTensorProto",
   "vconnx",
   sizeof(Vconnx__SparseTensorProto),
-  1,
+  3,
   vconnx__sparse_tensor_proto__field_descriptors,
   vconnx__sparse_tensor_proto__field_indices_by_name,
   1,  vconnx__sparse_tensor_proto__number_ranges,
   (ProtobufCMessageInit) vconnx__sparse_tensor_proto__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor vconnx__sequence_proto__field_descriptors[6] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__SequenceProto, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "elem_type",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Vconnx__SequenceProto, has_elem_type),
+    offsetof(Vconnx__SequenceProto, elem_type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tensor_values",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Vconnx__SequenceProto, n_tensor_values),
+    offsetof(Vconnx__SequenceProto, tensor_values),
+    &vconnx__tensor_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sequence_values",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Vconnx__SequenceProto, n_sequence_values),
+    offsetof(Vconnx__SequenceProto, sequence_values),
+    &vconnx__sequence_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "map_values",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Vconnx__SequenceProto, n_map_values),
+    offsetof(Vconnx__SequenceProto, map_values),
+    &vconnx__map_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "optional_values",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Vconnx__SequenceProto, n_optional_values),
+    offsetof(Vconnx__SequenceProto, optional_values),
+    &vconnx__optional_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned vconnx__sequence_proto__field_indices_by_name[] = {
+  1,   /* field[1] = elem_type */
+  4,   /* field[4] = map_values */
+  0,   /* field[0] = name */
+  5,   /* field[5] = optional_values */
+  3,   /* field[3] = sequence_values */
+  2,   /* field[2] = tensor_values */
+};
+static const ProtobufCIntRange vconnx__sequence_proto__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 5, 3 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor vconnx__sequence_proto__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "vconnx.SequenceProto",
+  "SequenceProto",
+  "Vconnx__SequenceProto",
+  "vconnx",
+  sizeof(Vconnx__SequenceProto),
+  6,
+  vconnx__sequence_proto__field_descriptors,
+  vconnx__sequence_proto__field_indices_by_name,
+  2,  vconnx__sequence_proto__number_ranges,
+  (ProtobufCMessageInit) vconnx__sequence_proto__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor vconnx__map_proto__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__MapProto, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "key_type",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Vconnx__MapProto, has_key_type),
+    offsetof(Vconnx__MapProto, key_type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "keys",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Vconnx__MapProto, n_keys),
+    offsetof(Vconnx__MapProto, keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "string_keys",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Vconnx__MapProto, n_string_keys),
+    offsetof(Vconnx__MapProto, string_keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "values",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__MapProto, values),
+    &vconnx__sequence_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned vconnx__map_proto__field_indices_by_name[] = {
+  1,   /* field[1] = key_type */
+  2,   /* field[2] = keys */
+  0,   /* field[0] = name */
+  3,   /* field[3] = string_keys */
+  4,   /* field[4] = values */
+};
+static const ProtobufCIntRange vconnx__map_proto__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor vconnx__map_proto__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "vconnx.MapProto",
+  "MapProto",
+  "Vconnx__MapProto",
+  "vconnx",
+  sizeof(Vconnx__MapProto),
+  5,
+  vconnx__map_proto__field_descriptors,
+  vconnx__map_proto__field_indices_by_name,
+  1,  vconnx__map_proto__number_ranges,
+  (ProtobufCMessageInit) vconnx__map_proto__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor vconnx__optional_proto__field_descriptors[6] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__OptionalProto, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "elem_type",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Vconnx__OptionalProto, has_elem_type),
+    offsetof(Vconnx__OptionalProto, elem_type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tensor_value",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__OptionalProto, tensor_value),
+    &vconnx__tensor_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sequence_value",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__OptionalProto, sequence_value),
+    &vconnx__sequence_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "map_value",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__OptionalProto, map_value),
+    &vconnx__map_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "optional_value",
+    7,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Vconnx__OptionalProto, optional_value),
+    &vconnx__optional_proto__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned vconnx__optional_proto__field_indices_by_name[] = {
+  1,   /* field[1] = elem_type */
+  4,   /* field[4] = map_value */
+  0,   /* field[0] = name */
+  5,   /* field[5] = optional_value */
+  3,   /* field[3] = sequence_value */
+  2,   /* field[2] = tensor_value */
+};
+static const ProtobufCIntRange vconnx__optional_proto__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 5, 3 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor vconnx__optional_proto__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "vconnx.OptionalProto",
+  "OptionalProto",
+  "Vconnx__OptionalProto",
+  "vconnx",
+  sizeof(Vconnx__OptionalProto),
+  6,
+  vconnx__optional_proto__field_descriptors,
+  vconnx__optional_proto__field_indices_by_name,
+  2,  vconnx__optional_proto__number_ranges,
+  (ProtobufCMessageInit) vconnx__optional_proto__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor vconnx__value_info_proto__field_descriptors[2] =
@@ -1741,8 +2292,20 @@ const ProtobufCMessageDescriptor vconnx__type_proto__sequence__descriptor =
   (ProtobufCMessageInit) vconnx__type_proto__sequence__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor vconnx__type_proto__map__field_descriptors[1] =
+static const ProtobufCFieldDescriptor vconnx__type_proto__map__field_descriptors[2] =
 {
+  {
+    "key_type",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Vconnx__TypeProto__Map, has_key_type),
+    offsetof(Vconnx__TypeProto__Map, key_type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
   {
     "value_type",
     2,
@@ -1757,12 +2320,13 @@ static const ProtobufCFieldDescriptor vconnx__type_proto__map__field_descriptors
   },
 };
 static const unsigned vconnx__type_proto__map__field_indices_by_name[] = {
-  0,   /* field[0] = value_type */
+  0,   /* field[0] = key_type */
+  1,   /* field[1] = value_type */
 };
 static const ProtobufCIntRange vconnx__type_proto__map__number_ranges[1 + 1] =
 {
-  { 2, 0 },
-  { 0, 1 }
+  { 1, 0 },
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor vconnx__type_proto__map__descriptor =
 {
@@ -1772,7 +2336,7 @@ const ProtobufCMessageDescriptor vconnx__type_proto__map__descriptor =
   "Vconnx__TypeProto__Map",
   "vconnx",
   sizeof(Vconnx__TypeProto__Map),
-  1,
+  2,
   vconnx__type_proto__map__field_descriptors,
   vconnx__type_proto__map__field_indices_by_name,
   1,  vconnx__type_proto__map__number_ranges,

@@ -67,6 +67,8 @@ extension DiagnosticCode {
   public static let modelsDiffer = DiagnosticCode(
     6006, "models differ beyond tolerance", refusesInput: false, help: "The report names the first place where they part.")
   public static let indexOutOfRange = DiagnosticCode(6007, "index out of range", help: "Gather or Scatter was given an index outside the axis.")
+  public static let runLimit = DiagnosticCode(
+    6008, "a run limit is exceeded", help: "A loop goes on without end, or the run takes longer than it was allowed.")
 
   // 7: usage
   public static let usage = DiagnosticCode(7001, "wrong usage", help: "See `vitconv --help`.")
@@ -82,7 +84,7 @@ extension DiagnosticCode {
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
     nonFiniteWeight, nearMiss,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,
-    operatorNotRunnable, badRunInput, kernelFailure, nonFiniteSample, outOfMemory, modelsDiffer, indexOutOfRange,
+    operatorNotRunnable, badRunInput, kernelFailure, nonFiniteSample, outOfMemory, modelsDiffer, indexOutOfRange, runLimit,
     usage, rewriteUnknown, rewriteParameter,
     internalError,
   ]

@@ -10,7 +10,7 @@ public import Tensors
 public final class ExecutionPlan {
   private enum Body {
     case fast(steps: [Step], memory: PlanMemory, views: [ValueID: View])
-    case reference(ReferencePlan)
+    case interpreted(Interpreter)
   }
   private let typed: TypedGraph
   private let options: RunOptions
@@ -26,7 +26,8 @@ public final class ExecutionPlan {
   public let stepCount: Int
 
   /// - Parameters:
-  ///   - typed: every shape known.
+  ///   - typed: the shapes of the inputs known. Where one of an inner value is not, or a value is no plain tensor, the
+  ///     nodes are run one by one (`Interpreter`).
   ///   - keeping: values that runs give back beside the graph's outputs.
   /// - Throws: `operatorNotRunnable` at a node without kernel, or where a shape is not known before the run;
   ///   `outOfMemory` when the plan needs more than the machine has.
@@ -38,11 +39,11 @@ public final class ExecutionPlan {
     self.typed = typed
     self.options = options
     wanted = Array(Set(typed.graph.outputs + keeping)).sorted()
-    if options.precision == .reference {
-      let plan = try ReferencePlan(typed, wanted: wanted)
+    if options.precision == .reference || !PlanBuilder.isPlannable(typed, wanted: wanted) {
+      let interpreter = try Interpreter(typed, wanted: wanted, options: options)
       team = .pool
-      body = .reference(plan)
-      (arenaBytes, packedBytes, stepCount) = (0, 0, plan.count)
+      body = .interpreted(interpreter)
+      (arenaBytes, packedBytes, stepCount) = (0, 0, interpreter.count)
       return
     }
     // Packing makes a second form of the weights, so a model that does not fit is refused before it is read.
@@ -71,11 +72,16 @@ public final class ExecutionPlan {
 
   /// - Parameter inputs: one tensor for each graph input.
   /// - Throws: `badRunInput` where they are not those of the graph.
-  public func run(_ inputs: [ValueID: Tensor]) throws(Failure) -> RunResult {
+  public func run(_ inputs: [ValueID: Tensor]) throws(Failure) -> RunResult { try run(values: inputs.mapValues { .tensor($0) }) }
+
+  /// - Parameter inputs: one value for each graph input.
+  public func run(values inputs: [ValueID: RuntimeValue]) throws(Failure) -> RunResult {
     let inputs = try checked(inputs)
     switch body {
-    case .reference(let plan): return try plan.run(inputs)
-    case .fast(let steps, let memory, let views): return try run(inputs, steps, memory, views)
+    case .interpreted(let interpreter):
+      Parallel.use(team, threads: options.threads)
+      return try interpreter.run(inputs)
+    case .fast(let steps, let memory, let views): return try run(inputs.compactMapValues(\.tensor), steps, memory, views)
     }
   }
 
@@ -89,9 +95,11 @@ public final class ExecutionPlan {
       }
     }
     var profile: [StepTime] = []
+    let deadline = options.timeLimit.map { Measurement.now + $0 } ?? .infinity
     for step in steps {
-      let start = options.profiles ? Measurement.now : 0
+      let start = options.profiles || deadline < .infinity ? Measurement.now : 0
       do throws(Failure) {
+        guard start <= deadline else { throw Failure(.runLimit, "the run takes longer than \(options.timeLimit ?? 0) s") }
         try step.run(memory)
       } catch {
         throw error.located(element: step.nodes.first.map { typed.graph[$0].name })
@@ -112,19 +120,25 @@ public final class ExecutionPlan {
   }
 
   /// The inputs, each held against what the graph declares; double precision is rounded where single is asked for.
-  private func checked(_ inputs: [ValueID: Tensor]) throws(Failure) -> [ValueID: Tensor] {
-    var result: [ValueID: Tensor] = [:]
+  private func checked(_ inputs: [ValueID: RuntimeValue]) throws(Failure) -> [ValueID: RuntimeValue] {
+    var result: [ValueID: RuntimeValue] = [:]
     for id in typed.graph.inputs {
       let name = typed.graph[id].name
-      guard let tensor = inputs[id] else { throw Failure(.badRunInput, "the input '\(name)' is missing", at: .element(name)) }
+      guard let given = inputs[id] else { throw Failure(.badRunInput, "the input '\(name)' is missing", at: .element(name)) }
+      if let declared = typed.graph[id].declaredContainer {
+        guard given.fits(declared) else { throw Failure(.badRunInput, "'\(name)' is \(declared) and was given \(given.kind)", at: .element(name)) }
+        result[id] = given
+        continue
+      }
+      guard case .tensor(let tensor) = given else { throw Failure(.badRunInput, "'\(name)' is a tensor and was given \(given.kind)", at: .element(name)) }
       guard let type = typed.type(of: id), let dims = type.shape?.concrete else {
         throw Failure(.badRunInput, "the shape of the input '\(name)' is not known", at: .element(name))
       }
       guard tensor.dims == dims else { throw Failure(.badRunInput, "'\(name)' has shape \(dims) and was given \(tensor.dims)", at: .element(name)) }
       if tensor.elementType == type.element {
-        result[id] = tensor
+        result[id] = given
       } else if tensor.elementType == .float64, type.element == .float32, let values = tensor.floats() {
-        result[id] = try Tensor(float32: values, dims: dims)
+        result[id] = .tensor(try Tensor(float32: values, dims: dims))
       } else {
         throw Failure(.badRunInput, "'\(name)' is \(type.element.name) and was given \(tensor.elementType.name)", at: .element(name))
       }

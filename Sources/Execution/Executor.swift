@@ -27,17 +27,22 @@ public final class Executor {
   ///   - keeping: values whose tensors are wanted beside the outputs.
   /// - Throws: `badRunInput` where names, types or shapes do not fit; what `ExecutionPlan` throws.
   public func run(_ inputs: [String: Tensor], keeping: [ValueID] = []) throws(Failure) -> RunResult {
+    try run(values: inputs.mapValues { .tensor($0) }, keeping: keeping)
+  }
+
+  /// The same for values of any kind.
+  public func run(values inputs: [String: RuntimeValue], keeping: [ValueID] = []) throws(Failure) -> RunResult {
     let names = graph.inputs.map { graph[$0].name }
     for name in inputs.keys.sorted() where !names.contains(name) {
       throw Failure(.badRunInput, "the model has no input '\(name)'; its inputs are \(names.joined(separator: ", "))", at: .element(name))
     }
-    var tensors: [ValueID: Tensor] = [:]
+    var values: [ValueID: RuntimeValue] = [:]
     for id in graph.inputs {
       let name = graph[id].name
-      guard let tensor = inputs[name] else { throw Failure(.badRunInput, "the input '\(name)' is missing", at: .element(name)) }
-      tensors[id] = tensor
+      guard let value = inputs[name] else { throw Failure(.badRunInput, "the input '\(name)' is missing", at: .element(name)) }
+      values[id] = value
     }
-    return try plan(inputs.mapValues(\.dims), keeping: keeping).run(tensors)
+    return try plan(inputs.compactMapValues { $0.tensor?.dims }, keeping: keeping).run(values: values)
   }
 
   /// The plan for these input shapes, made on first use.
@@ -51,7 +56,7 @@ public final class Executor {
     return plan
   }
 
-  /// The outputs by name.
+  /// The outputs by name that are tensors.
   public func outputs(_ result: RunResult) -> [(name: String, tensor: Tensor)] {
     graph.outputs.compactMap { id in result.values[id].map { (graph[id].name, $0) } }
   }

@@ -94,7 +94,7 @@ final class PlanBuilder {
     case .softmax(let op): return try planSoftmax(id, node, op)
     case .reduction(let op): return try planReduction(id, node, op)
     case .attention(let op): return try planAttention(id, node, op)
-    case .select, .indexing, .generator, .layout, .foreign: return false
+    default: return false
     }
   }
 

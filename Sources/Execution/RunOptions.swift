@@ -16,11 +16,14 @@ public struct RunOptions: Hashable, Sendable {
   public var precision: Precision
   /// Whether runs record how long each step took.
   public var profiles: Bool
+  /// Seconds that a run may take before it is given up between two steps; nil: as long as it takes.
+  public var timeLimit: Double?
 
-  public init(threads: Int = RunOptions.cores, precision: Precision = .float32, profiles: Bool = false) {
+  public init(threads: Int = RunOptions.cores, precision: Precision = .float32, profiles: Bool = false, timeLimit: Double? = nil) {
     self.threads = Swift.max(1, threads)
     self.precision = precision
     self.profiles = profiles
+    self.timeLimit = timeLimit
   }
 
   /// The processors this process may run on.
@@ -30,6 +33,8 @@ public struct RunOptions: Hashable, Sendable {
 /// What a run gives: the graph's outputs and the values the plan was asked to keep.
 public struct RunResult: Sendable {
   public var values: [ValueID: Tensor]
+  /// Those among them that are no tensors: sequences, optionals, maps.
+  public var containers: [ValueID: RuntimeValue] = [:]
   /// One entry for each step, when the options ask for it.
   public var profile: [StepTime]
 
@@ -37,6 +42,8 @@ public struct RunResult: Sendable {
     self.values = values
     self.profile = profile
   }
+
+  public subscript(_ value: ValueID) -> RuntimeValue? { values[value].map { .tensor($0) } ?? containers[value] }
 }
 
 /// How long one step took.

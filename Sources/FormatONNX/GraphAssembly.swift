@@ -71,8 +71,8 @@ struct GraphAssembly {
     note(graph.inputs, field: GraphField.input, in: \.inputs)
     let initializerRecords = recordIndices(GraphField.initializer)
     for (tensor, record) in zip(graph.initializers, initializerRecords) { try initializer(tensor, record: record) }
+    for (tensor, record) in zip(graph.sparse, recordIndices(GraphField.sparseInitializer)) { try sparse(tensor, record: record) }
     try inputs(graph)
-    for (name, record) in zip(graph.sparse, recordIndices(GraphField.sparseInitializer)) { try sparse(name, record: record) }
     let nodeRecords = recordIndices(GraphField.node)
     guard nodeRecords.count == graph.nodes.count, initializerRecords.count == graph.initializers.count else {
       throw Failure(.malformed, "the structure was decoded in part only")
@@ -85,6 +85,7 @@ struct GraphAssembly {
         throw Failure(.undefinedValue, "the output '\(output.name)' is never made", at: .element(output.name))
       }
       outputs.append(value)
+      if let container = try output.containerType() { builder.declare(value, container) }
     }
     builder.outputs(outputs)
     countParameters(graph)
@@ -128,16 +129,22 @@ struct GraphAssembly {
       }
       let type = try input.tensorType()
       if notes.initializers[input.name] != nil { continue }
-      try define(input.name, as: builder.input(input.name, type))
+      let value = builder.input(input.name, type)
+      try define(input.name, as: value)
       notes.types[input.name] = type
+      if let container = try input.containerType() { builder.declare(value, container) }
     }
   }
 
-  /// A sparse initializer has no dense bytes to look at, so it is a foreign node without operands: it goes back to the
-  /// file as it came, and what depends on it stays of unknown type.
-  private mutating func sparse(_ name: String, record: Int) throws(Failure) {
-    guard !name.isEmpty else { throw Failure(.malformed, "a sparse initializer has no name") }
-    try foreignNode(NodeMessage(outputs: [name], name: name, opType: "SparseInitializer"), operands: [], captures: [], record: record, reason: "sparse weights")
+  /// A sparse initializer is a constant with its zeros filled in; it goes back to the file as it came.
+  private mutating func sparse(_ message: SparseTensorMessage, record: Int) throws(Failure) {
+    guard !message.name.isEmpty else { throw Failure(.malformed, "a sparse initializer has no name") }
+    guard !made.contains(message.name) else {
+      throw Failure(.duplicateName, "'\(message.name)' is an initializer and made by a node", at: .element(message.name))
+    }
+    let tensor = try decoder.dense(message, name: message.name)
+    try define(message.name, as: builder.constant(message.name, tensor, record: record))
+    notes.initializers[message.name] = record
   }
 
   private func lookUp(_ name: String, by node: NodeMessage) throws(Failure) -> ValueID {
@@ -167,7 +174,8 @@ struct GraphAssembly {
     guard let version = opsets[domain] else {
       throw Failure(.missingPart, "\(message.opType) is of domain '\(domain)', whose operator set the model does not import", at: .element(message.name))
     }
-    if domain.isEmpty, message.opType == "Constant", let tensor = try constant(message) {
+    if domain.isEmpty, message.opType == "Constant" {
+      let tensor = try constant(message)
       guard let name = message.outputs.first, !name.isEmpty else { return }
       try define(name, as: builder.constant(name, tensor, record: record))
       notes.nodes[record] = .init(inputs: message.inputs, outputs: message.outputs, steps: [], captures: [])
@@ -278,8 +286,8 @@ struct GraphAssembly {
     }
   }
 
-  /// The tensor of a Constant node; nil for a sparse one.
-  private func constant(_ message: NodeMessage) throws(Failure) -> Tensor? {
+  /// The tensor of a Constant node.
+  private func constant(_ message: NodeMessage) throws(Failure) -> Tensor {
     var view = NodeView(
       message, version: 0, operands: [], wanted: [], constant: { _ in nil }, declaredType: { _ in nil },
       decode: { [decoder] (tensor) throws(Failure) in try decoder.tensor(tensor, name: message.outputs.first) })
@@ -287,7 +295,9 @@ struct GraphAssembly {
       throw view.bad("value", "is missing")
     }
     switch attribute.name {
-    case "value": return try view.tensor("value")
+    case "value":
+      guard let tensor = try view.tensor("value") else { throw view.bad("value", "is missing") }
+      return tensor
     case "value_float": return try Tensor(float32: [view.float("value_float") ?? 0], dims: [])
     case "value_floats":
       let values = try view.floats("value_floats") ?? []
@@ -298,7 +308,9 @@ struct GraphAssembly {
     case "value_strings":
       let values = try view.strings("value_strings") ?? []
       return try Tensor(.string, dims: [values.count], storage: .strings(values))
-    case "sparse_value": return nil
+    case "sparse_value":
+      guard let sparse = attribute.sparse else { throw view.bad("sparse_value", "holds no tensor") }
+      return try decoder.dense(sparse, name: message.outputs.first ?? message.name)
     default: throw view.bad(attribute.name, "is not known")
     }
   }
@@ -329,7 +341,7 @@ struct GraphAssembly {
 extension GraphMessage {
   /// Names that a subgraph reads from outside; names it defines itself are added to `inner`.
   func freeNames(_ inner: inout Set<String>) -> Set<String> {
-    var own = Set(inputs.map(\.name) + initializers.map(\.name) + sparse)
+    var own = Set(inputs.map(\.name) + initializers.map(\.name) + sparse.map(\.name))
     var free = Set<String>()
     for node in nodes {
       for input in node.inputs where !input.isEmpty && !own.contains(input) { free.insert(input) }
@@ -341,25 +353,5 @@ extension GraphMessage {
     for output in outputs where !output.name.isEmpty && !own.contains(output.name) { free.insert(output.name) }
     inner.formUnion(own)
     return free
-  }
-}
-
-extension ValueInfoMessage {
-  /// The declared tensor type; nil for values that are no tensors. A dimension without size or name gets a symbol of
-  /// its own.
-  func tensorType() throws(Failure) -> TensorType? {
-    guard let raw = elementType, raw != 0 else { return nil }
-    guard let number = UInt8(exactly: raw), let element = ElementType(rawValue: number) else {
-      throw Failure(.unknownElementType, "element type \(raw)", at: .element(name))
-    }
-    guard let dims else { return TensorType(element, nil) }
-    return TensorType(
-      element,
-      Shape(
-        dims.enumerated().map { index, dim in
-          if let value = dim.value, value >= 0 { return Dim(Int(value)) }
-          if let symbol = dim.symbol, !symbol.isEmpty { return Dim(symbol: symbol) }
-          return Dim(symbol: "\(name).\(index)")
-        }))
   }
 }

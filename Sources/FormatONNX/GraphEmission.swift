@@ -122,8 +122,6 @@ struct GraphEmission {
       for value in comparison.extras(of: reading) ?? [] { try demand(value) }
       if state == .renamed, let renaming = comparison.renaming(of: members, reading) {
         nodes.field(GraphField.node, try rename(renaming, reading, record.graph[index].content))
-      } else if record.graph[index].field == GraphField.sparseInitializer {
-        sparse.append(try copy(record.graph[index], .sparseTensor))
       } else {
         nodes.append(try copy(record.graph[index], .node))
       }
@@ -187,6 +185,9 @@ struct GraphEmission {
     let isOfFile = record.map { NodeComparison.isFileConstant(graph[value], $0) } ?? false
     if isOfFile, let record, let index = graph[value].record, record.graph[index].field == GraphField.node {
       return nodes.append(try copy(record.graph[index], .node))
+    }
+    if isOfFile, let record, let index = graph[value].record, record.graph[index].field == GraphField.sparseInitializer {
+      return sparse.append(try copy(record.graph[index], .sparseTensor))
     }
     // Before IR version 4 an initializer had to be an input as well, which callers could set.
     if !isOfFile, let record, record.irVersion < 4 {

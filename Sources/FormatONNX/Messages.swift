@@ -24,6 +24,12 @@ struct FunctionName: Hashable {
 
 struct FunctionMessage {
   var name: FunctionName
+  var inputs: [String]
+  var outputs: [String]
+  /// Attributes that a call gives, and those that have a default.
+  var attributes: [String]
+  var defaults: [AttributeMessage]
+  var opsets: [(domain: String, version: Int64)]
   var nodes: [NodeMessage]
 }
 
@@ -31,8 +37,7 @@ struct GraphMessage {
   var name = ""
   var nodes: [NodeMessage] = []
   var initializers: [TensorMessage] = []
-  /// Names of the sparse initializers.
-  var sparse: [String] = []
+  var sparse: [SparseTensorMessage] = []
   var inputs: [ValueInfoMessage] = []
   var outputs: [ValueInfoMessage] = []
   var valueInfo: [ValueInfoMessage] = []
@@ -65,7 +70,10 @@ struct AttributeMessage {
   var strings: [[UInt8]] = []
   /// The one subgraph, or the list of them.
   var graphs: [GraphMessage] = []
-  var isReference = false
+  var sparse: SparseTensorMessage?
+  var type: TypeMessage?
+  /// In a function: the attribute of the call that gives the value.
+  var reference: String?
 }
 
 struct TensorMessage {
@@ -84,14 +92,36 @@ struct PayloadReference {
   var range: Range<Int>
 }
 
+struct SparseTensorMessage {
+  var values: TensorMessage?
+  var indices: TensorMessage?
+  var dims: [Int64] = []
+
+  var name: String { values?.name ?? "" }
+}
+
 struct ValueInfoMessage {
+  var name = ""
+  /// nil where it is left out.
+  var type: TypeMessage?
+}
+
+indirect enum TypeMessage {
   struct Dimension {
     var value: Int64?
     var symbol: String?
   }
-  var name = ""
-  /// nil for values that are no tensors, or whose type is left out.
-  var elementType: Int32?
-  /// nil where not even the rank is declared.
-  var dims: [Dimension]?
+  /// `dims` is nil where not even the rank is declared.
+  case tensor(element: Int32?, dims: [Dimension]?)
+  case sequence(TypeMessage?)
+  case optional(TypeMessage?)
+  case map(key: Int32, value: TypeMessage?)
+}
+
+/// Values outside a model.
+indirect enum ValueMessage {
+  case tensor(TensorMessage)
+  case sequence([ValueMessage])
+  case optional(ValueMessage?)
+  case map(keys: [Int64], stringKeys: [[UInt8]], keyType: Int32, values: [ValueMessage])
 }

@@ -40,6 +40,16 @@ struct Skim {
     hasExternalData = pass.hasExternalData
   }
 
+  /// The structure of a message that is no model, tensor elements replaced by references.
+  static func structure(of kind: MessageKind, in source: ByteSource, limits: ReadLimits) throws(Failure) -> [UInt8] {
+    var pass = SkimPass(limits: limits) { _ in }
+    try source.withBytes { (bytes) throws(Failure) in
+      let view = unsafe bytes._unsafeView(as: UInt8.self)
+      try pass.message(kind, in: 0..<source.count, of: view, depth: 0)
+    }
+    return pass.output.bytes
+  }
+
   private static func unknown(_ source: ByteSource) -> Failure {
     Failure(.unknownFormat, source.count == 0 ? "the file is empty" : "the content is not an ONNX model", at: .init(file: source.name))
   }

@@ -45,6 +45,8 @@ public struct GraphBuilder: Sendable {
   }
 
   public mutating func declare(_ value: ValueID, _ type: TensorType) { graph.values[value].declaredType = type }
+  /// Declares a value that is no tensor.
+  public mutating func declare(_ value: ValueID, _ type: ValueType) { graph.values[value].declaredContainer = type }
   public mutating func outputs(_ values: [ValueID]) { graph.outputs = values }
 
   /// The graph, once it keeps the laws.

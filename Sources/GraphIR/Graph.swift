@@ -97,6 +97,8 @@ public struct Value: Sendable {
   public var definition: Definition
   /// What the file declares of it; inputs have one, others may.
   public var declaredType: TensorType?
+  /// What the file declares of a value that is no tensor.
+  public var declaredContainer: ValueType?
   /// Where the format keeps a constant's record (initializer or constant node).
   public var record: Int?
   /// The value whose place this one took in a patch, of the graph before it.

@@ -33,6 +33,8 @@ public enum Op: Hashable, Sendable {
   case rotary(RotaryEmbedding)
   case recurrence(RecurrenceOp)
   case loss(LossOp)
+  /// An operator that no recognizer or rewrite looks into, by its row in a table.
+  case catalogued(CataloguedOp)
   /// Kept verbatim: an operator vitconv does not know, or one that carries subgraphs.
   case foreign(ForeignOp)
 }

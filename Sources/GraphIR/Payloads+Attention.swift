@@ -24,7 +24,8 @@ public struct StandardAttention: Hashable, Sendable {
   public var scores: AttentionScores
   /// The type that scores are rounded to before softmax; nil: none.
   public var softmaxPrecision: ElementType?
-  public init(queryHeads: Int, keyHeads: Int, scale: Float?, softcap: Float, causal: Bool, leftWindow: Int? = nil, rightWindow: Int? = nil,
+  public init(
+    queryHeads: Int, keyHeads: Int, scale: Float?, softcap: Float, causal: Bool, leftWindow: Int? = nil, rightWindow: Int? = nil,
     scores: AttentionScores = .raw, softmaxPrecision: ElementType? = nil
   ) {
     self.queryHeads = queryHeads

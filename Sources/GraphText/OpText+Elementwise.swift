@@ -39,7 +39,8 @@ extension OpSpelling {
       mnemonic = "is_inf"
       flag("negative", negative)
       flag("positive", positive)
-    case .sinh, .cosh, .asin, .acos, .atan, .asinh, .acosh, .atanh, .bitwiseNot, .abs, .neg, .ceil, .floor, .round, .sqrt, .reciprocal, .exp, .log, .sin, .cos, .tan, .tanh, .sigmoid, .erf, .relu, .sign, .not, .softplus, .softsign,
+    case .sinh, .cosh, .asin, .acos, .atan, .asinh, .acosh, .atanh, .bitwiseNot, .abs, .neg, .ceil, .floor, .round, .sqrt, .reciprocal, .exp, .log, .sin, .cos,
+      .tan, .tanh, .sigmoid, .erf, .relu, .sign, .not, .softplus, .softsign,
       .mish, .identity, .hardSwish, .isNaN:
       mnemonic = "unary"
     }

@@ -68,7 +68,7 @@ private struct Walk {
       operands.append(fact)
     }
     do throws(Failure) {
-      try checkArity(node, op)
+      try op.checkArity(node)
       guard known else {
         for output in node.outputs { if let output { facts[output] = try declaredFact(output) } }
         return
@@ -85,14 +85,6 @@ private struct Walk {
     } catch {
       throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
     }
-  }
-
-  private func checkArity(_ node: Node, _ op: any Operator) throws(Failure) {
-    let arity = op.arity
-    guard node.inputs.count <= arity.operands.upperBound, node.inputs.count >= arity.operands.lowerBound,
-      node.inputs.prefix(arity.operands.lowerBound).allSatisfy({ $0 != nil })
-    else { throw Failure(.operandCount, "\(op.mnemonic) has \(node.inputs.count { $0 != nil }) operands") }
-    guard arity.results.contains(node.outputs.count) else { throw Failure(.operandCount, "\(op.mnemonic) has \(node.outputs.count) results") }
   }
 
   /// Runs the reference kernel where every operand is a small known tensor. Operators that only rename the axes of what

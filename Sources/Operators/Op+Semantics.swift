@@ -26,6 +26,7 @@ extension Op {
     case .rotary(let op): op
     case .recurrence(let op): op
     case .loss(let op): op
+    case .catalogued(let op): op.semantics
     case .foreign: nil
     }
   }

@@ -1,4 +1,5 @@
-internal import Diagnostics
+public import Diagnostics
+public import GraphIR
 public import Tensors
 
 extension Dim {
@@ -60,6 +61,16 @@ extension Array where Element == Tensor? {
   func required(_ index: Int) throws(Failure) -> Tensor {
     guard let tensor = tensor(index) else { throw Failure(.operandCount, "operand \(index) is missing") }
     return tensor
+  }
+}
+
+extension Operator {
+  /// - Throws: `operandCount` where the node has more or fewer operands or results than the operator.
+  public func checkArity(_ node: Node) throws(Failure) {
+    guard arity.operands.contains(node.inputs.count), node.inputs.prefix(arity.operands.lowerBound).allSatisfy({ $0 != nil }) else {
+      throw Failure(.operandCount, "\(mnemonic) has \(node.inputs.count { $0 != nil }) operands")
+    }
+    guard arity.results.contains(node.outputs.count) else { throw Failure(.operandCount, "\(mnemonic) has \(node.outputs.count) results") }
   }
 }
 

@@ -10,6 +10,8 @@ struct GraphView {
   let uses: Uses
   /// Whether a value's elements depend on an input of the graph (its sizes do not count).
   private let dependent: HandleMap<ValueTag, Bool>
+  /// What each axis of each activation means.
+  let labels: AxisLabels
 
   init(_ typed: TypedGraph, original: Graph) {
     self.typed = typed
@@ -21,13 +23,14 @@ struct GraphView {
       if case .generator(let generator) = node.op {
         switch generator {
         case .shape, .size: continue
-        case .constantOfShape, .range: break
+        case .constantOfShape, .range, .eyeLike: break
         }
       }
       let depends = node.inputs.contains { $0.map { dependent[$0] } ?? false } || node.captures.contains { dependent[$0] }
       if depends { for output in node.outputs { if let output { dependent[output] = true } } }
     }
     self.dependent = dependent
+    labels = AxisLabels(typed) { dependent[$0] && typed.constant($0) == nil }
   }
 
   var graph: Graph { typed.graph }

@@ -65,12 +65,14 @@ struct NarrowFloat: Sendable {
     let sign = value.sign == .minus ? signBit : 0
     let nan: UInt8? =
       switch specials {
-      case .infinityAndNaN, .nanOnly: sign | magnitudeMask
+      case .nanOnly: sign | magnitudeMask
+      // The quiet one.
+      case .infinityAndNaN: sign | (magnitudeMask - 1)
       case .nanAsNegativeZero: signBit
       case .none: nil
       }
-    // Formats of the microscaling specification have no NaN; it becomes the largest number.
-    if value.isNaN { return nan ?? largestCode }
+    // Formats of the microscaling specification have no NaN; it becomes negative zero.
+    if value.isNaN { return nan ?? signBit }
     let magnitude = value.magnitude
     let least = 1 - bias
     let exponent = magnitude == 0 || magnitude.isInfinite ? least : max(Int(magnitude.exponent), least)

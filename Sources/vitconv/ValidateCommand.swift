@@ -9,15 +9,17 @@ struct ValidateCommand: ParsableCommand {
     abstract: "Checks a checkpoint, alone or against a reference, and exits by the outcome: the command for CI.",
     discussion: """
       Alone, the structure, the types and the weights are checked. With --against both models are run on the same samples (random ones where none are \
-      given) and compared, output by output and block by block.
+      given) and compared, output by output and block by block. A folder of test cases in the layout of ONNX's backend suite (model.onnx beside \
+      test_data_set_*/input_0.pb, output_0.pb, ...) is run case by case, and the outcome told by operator.
 
       Examples:
         vitconv validate vit.onnx
         vitconv validate copy.onnx --against vit.onnx
         vitconv validate small.onnx --against vit.onnx --samples test.npz --budget top1-drop=0.01
+        vitconv validate suite/node --junit report.xml
       """)
 
-  @Argument(help: "The checkpoint; '-' reads standard input.", completion: .file())
+  @Argument(help: "The checkpoint, '-' for standard input; or a folder of test cases.", completion: .file())
   var model: String
 
   @Option(help: ArgumentHelp("The checkpoint to compare with.", valueName: "ref"), completion: .file())
@@ -27,6 +29,9 @@ struct ValidateCommand: ParsableCommand {
     help: ArgumentHelp(
       "What may be lost; without one the models must agree within rounding. May be given again.", valueName: "metric=value"))
   var budget: [BudgetArgument] = []
+
+  @Option(help: ArgumentHelp("Write the outcome of a folder of test cases as JUnit XML, too.", valueName: "file"), completion: .file())
+  var junit: String?
 
   @OptionGroup var sampleOptions: SampleOptions
 
@@ -39,6 +44,8 @@ struct ValidateCommand: ParsableCommand {
   }
 
   func run() throws {
+    if SuiteValidation.accepts(model) { return try runSuite() }
+    if junit != nil { throw ValidationError("--junit tells of a folder of test cases, and '\(model)' is none") }
     var request = ValidationRequest(model: model)
     request.reference = against
     request.budgets = budget.map(\.budget)
@@ -48,5 +55,12 @@ struct ValidateCommand: ParsableCommand {
     try Console(common).print(report)
     let failed = report.checks.contains { !$0.passed && $0.level >= findings.failOn }
     if report.verdict == .fail || failed { throw VitconvCommand.checkFailed }
+  }
+
+  private func runSuite() throws {
+    if against != nil || sampleOptions.samples != nil { throw ValidationError("a folder of test cases brings its own data") }
+    let report = try SuiteValidation.validate(model, junit: junit, request: common.request())
+    try Console(common).print(report)
+    if !report.allPassed { throw VitconvCommand.checkFailed }
   }
 }

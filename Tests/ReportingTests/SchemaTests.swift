@@ -1,5 +1,6 @@
 import Diagnostics
 import Foundation
+import FoundationXML
 import Reporting
 import TestSupport
 import Testing
@@ -37,6 +38,23 @@ import Validation
         BenchReport(
           runs: 20, warmup: 3, threads: 1, batch: 1, minMilliseconds: 1, medianMilliseconds: 2, p95Milliseconds: 3, loadMilliseconds: 4, peakResidentBytes: 5))
         == [])
+  }
+
+  @Test func folderOfCases() throws {
+    let cases = [
+      SuiteReport.Case(name: "a", operators: ["Add"], outcome: .passed, dataSets: 1, seconds: 0.5),
+      SuiteReport.Case(name: "b", operators: ["Add", "Mul"], outcome: .failed, reason: "1 instead of <2> at [0]", dataSets: 1),
+      SuiteReport.Case(name: "c & d", outcome: .refused, code: .malformed, reason: "a \"quoted\" reason"),
+    ]
+    let report = SuiteReport(folder: "suite", cases: cases)
+    #expect(try check(report) == [])
+    #expect(try check(SuiteReport(folder: "suite", cases: [])) == [])
+    #expect(!report.allPassed && report.count(.refused) == 1)
+    let text = report.text(TextStyle())
+    #expect(text.contains("1 of 3 passed, 1 failed, 1 refused") && text.contains("VC2001") && !text.contains("  a  "))
+    let parser = XMLParser(data: Data(report.junit.utf8))
+    #expect(parser.parse(), "\(String(describing: parser.parserError))")
+    #expect(report.junit.contains("tests=\"3\" failures=\"1\" errors=\"1\"") && report.junit.contains("&lt;2&gt;"))
   }
 
   @Test func theCatalogueOfRewrites() throws {

@@ -25,6 +25,9 @@ typedef struct Vconnx__AttributeProto Vconnx__AttributeProto;
 typedef struct Vconnx__TensorProto Vconnx__TensorProto;
 typedef struct Vconnx__PayloadReference Vconnx__PayloadReference;
 typedef struct Vconnx__SparseTensorProto Vconnx__SparseTensorProto;
+typedef struct Vconnx__SequenceProto Vconnx__SequenceProto;
+typedef struct Vconnx__MapProto Vconnx__MapProto;
+typedef struct Vconnx__OptionalProto Vconnx__OptionalProto;
 typedef struct Vconnx__ValueInfoProto Vconnx__ValueInfoProto;
 typedef struct Vconnx__TypeProto Vconnx__TypeProto;
 typedef struct Vconnx__TypeProto__Tensor Vconnx__TypeProto__Tensor;
@@ -94,21 +97,31 @@ struct  Vconnx__StringStringEntryProto
 
 
 /*
- * What tells a call of a model-local function from a call of an operator, and whether functions call each other in a
- * circle.
+ * An operator of the model's own, made of others. Its formal operands and results are names; so are the attributes that
+ * a call must give. Those of attribute_proto have a default.
  */
 struct  Vconnx__FunctionProto
 {
   ProtobufCMessage base;
   char *name;
+  size_t n_input;
+  char **input;
+  size_t n_output;
+  char **output;
+  size_t n_attribute;
+  char **attribute;
   size_t n_node;
   Vconnx__NodeProto **node;
+  size_t n_opset_import;
+  Vconnx__OperatorSetIdProto **opset_import;
   char *domain;
+  size_t n_attribute_proto;
+  Vconnx__AttributeProto **attribute_proto;
   char *overload;
 };
 #define VCONNX__FUNCTION_PROTO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&vconnx__function_proto__descriptor) \
-    , NULL, 0,NULL, NULL, NULL }
+    , NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, NULL }
 
 
 /*
@@ -181,13 +194,18 @@ struct  Vconnx__AttributeProto
   ProtobufCBinaryData *strings;
   size_t n_graphs;
   Vconnx__GraphProto **graphs;
+  Vconnx__TypeProto *tp;
   protobuf_c_boolean has_type;
   int32_t type;
+  /*
+   * In a function: the attribute of the call that this one takes its value from.
+   */
   char *ref_attr_name;
+  Vconnx__SparseTensorProto *sparse_tensor;
 };
 #define VCONNX__ATTRIBUTE_PROTO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&vconnx__attribute_proto__descriptor) \
-    , NULL, 0, 0, 0, 0, 0, {0,NULL}, NULL, NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, NULL }
+    , NULL, 0, 0, 0, 0, 0, {0,NULL}, NULL, NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, NULL, 0, 0, NULL, NULL }
 
 
 /*
@@ -244,14 +262,76 @@ struct  Vconnx__PayloadReference
     , 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
+/*
+ * Elements other than zero, and where they stand: one linear index or one index tuple for each.
+ */
 struct  Vconnx__SparseTensorProto
 {
   ProtobufCMessage base;
   Vconnx__TensorProto *values;
+  Vconnx__TensorProto *indices;
+  size_t n_dims;
+  int64_t *dims;
 };
 #define VCONNX__SPARSE_TENSOR_PROTO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&vconnx__sparse_tensor_proto__descriptor) \
-    , NULL }
+    , NULL, NULL, 0,NULL }
+
+
+/*
+ * Values outside a model, as the files of a test case hold them.
+ */
+struct  Vconnx__SequenceProto
+{
+  ProtobufCMessage base;
+  char *name;
+  protobuf_c_boolean has_elem_type;
+  int32_t elem_type;
+  size_t n_tensor_values;
+  Vconnx__TensorProto **tensor_values;
+  size_t n_sequence_values;
+  Vconnx__SequenceProto **sequence_values;
+  size_t n_map_values;
+  Vconnx__MapProto **map_values;
+  size_t n_optional_values;
+  Vconnx__OptionalProto **optional_values;
+};
+#define VCONNX__SEQUENCE_PROTO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&vconnx__sequence_proto__descriptor) \
+    , NULL, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL }
+
+
+struct  Vconnx__MapProto
+{
+  ProtobufCMessage base;
+  char *name;
+  protobuf_c_boolean has_key_type;
+  int32_t key_type;
+  size_t n_keys;
+  int64_t *keys;
+  size_t n_string_keys;
+  ProtobufCBinaryData *string_keys;
+  Vconnx__SequenceProto *values;
+};
+#define VCONNX__MAP_PROTO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&vconnx__map_proto__descriptor) \
+    , NULL, 0, 0, 0,NULL, 0,NULL, NULL }
+
+
+struct  Vconnx__OptionalProto
+{
+  ProtobufCMessage base;
+  char *name;
+  protobuf_c_boolean has_elem_type;
+  int32_t elem_type;
+  Vconnx__TensorProto *tensor_value;
+  Vconnx__SequenceProto *sequence_value;
+  Vconnx__MapProto *map_value;
+  Vconnx__OptionalProto *optional_value;
+};
+#define VCONNX__OPTIONAL_PROTO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&vconnx__optional_proto__descriptor) \
+    , NULL, 0, 0, NULL, NULL, NULL, NULL }
 
 
 struct  Vconnx__ValueInfoProto
@@ -290,11 +370,13 @@ struct  Vconnx__TypeProto__Sequence
 struct  Vconnx__TypeProto__Map
 {
   ProtobufCMessage base;
+  protobuf_c_boolean has_key_type;
+  int32_t key_type;
   Vconnx__TypeProto *value_type;
 };
 #define VCONNX__TYPE_PROTO__MAP__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&vconnx__type_proto__map__descriptor) \
-    , NULL }
+    , 0, 0, NULL }
 
 
 struct  Vconnx__TypeProto__Optional
@@ -308,8 +390,7 @@ struct  Vconnx__TypeProto__Optional
 
 
 /*
- * The standard has a oneof of kinds here. vitconv computes with tensors only; the other kinds are declared so that
- * their nesting is bounded, and leave the type open.
+ * The standard has a oneof of kinds here.
  */
 struct  Vconnx__TypeProto
 {
@@ -537,6 +618,63 @@ Vconnx__SparseTensorProto *
 void   vconnx__sparse_tensor_proto__free_unpacked
                      (Vconnx__SparseTensorProto *message,
                       ProtobufCAllocator *allocator);
+/* Vconnx__SequenceProto methods */
+void   vconnx__sequence_proto__init
+                     (Vconnx__SequenceProto         *message);
+size_t vconnx__sequence_proto__get_packed_size
+                     (const Vconnx__SequenceProto   *message);
+size_t vconnx__sequence_proto__pack
+                     (const Vconnx__SequenceProto   *message,
+                      uint8_t             *out);
+size_t vconnx__sequence_proto__pack_to_buffer
+                     (const Vconnx__SequenceProto   *message,
+                      ProtobufCBuffer     *buffer);
+Vconnx__SequenceProto *
+       vconnx__sequence_proto__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   vconnx__sequence_proto__free_unpacked
+                     (Vconnx__SequenceProto *message,
+                      ProtobufCAllocator *allocator);
+/* Vconnx__MapProto methods */
+void   vconnx__map_proto__init
+                     (Vconnx__MapProto         *message);
+size_t vconnx__map_proto__get_packed_size
+                     (const Vconnx__MapProto   *message);
+size_t vconnx__map_proto__pack
+                     (const Vconnx__MapProto   *message,
+                      uint8_t             *out);
+size_t vconnx__map_proto__pack_to_buffer
+                     (const Vconnx__MapProto   *message,
+                      ProtobufCBuffer     *buffer);
+Vconnx__MapProto *
+       vconnx__map_proto__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   vconnx__map_proto__free_unpacked
+                     (Vconnx__MapProto *message,
+                      ProtobufCAllocator *allocator);
+/* Vconnx__OptionalProto methods */
+void   vconnx__optional_proto__init
+                     (Vconnx__OptionalProto         *message);
+size_t vconnx__optional_proto__get_packed_size
+                     (const Vconnx__OptionalProto   *message);
+size_t vconnx__optional_proto__pack
+                     (const Vconnx__OptionalProto   *message,
+                      uint8_t             *out);
+size_t vconnx__optional_proto__pack_to_buffer
+                     (const Vconnx__OptionalProto   *message,
+                      ProtobufCBuffer     *buffer);
+Vconnx__OptionalProto *
+       vconnx__optional_proto__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   vconnx__optional_proto__free_unpacked
+                     (Vconnx__OptionalProto *message,
+                      ProtobufCAllocator *allocator);
 /* Vconnx__ValueInfoProto methods */
 void   vconnx__value_info_proto__init
                      (Vconnx__ValueInfoProto         *message);
@@ -641,6 +779,15 @@ typedef void (*Vconnx__PayloadReference_Closure)
 typedef void (*Vconnx__SparseTensorProto_Closure)
                  (const Vconnx__SparseTensorProto *message,
                   void *closure_data);
+typedef void (*Vconnx__SequenceProto_Closure)
+                 (const Vconnx__SequenceProto *message,
+                  void *closure_data);
+typedef void (*Vconnx__MapProto_Closure)
+                 (const Vconnx__MapProto *message,
+                  void *closure_data);
+typedef void (*Vconnx__OptionalProto_Closure)
+                 (const Vconnx__OptionalProto *message,
+                  void *closure_data);
 typedef void (*Vconnx__ValueInfoProto_Closure)
                  (const Vconnx__ValueInfoProto *message,
                   void *closure_data);
@@ -681,6 +828,9 @@ extern const ProtobufCMessageDescriptor vconnx__attribute_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__tensor_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__payload_reference__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__sparse_tensor_proto__descriptor;
+extern const ProtobufCMessageDescriptor vconnx__sequence_proto__descriptor;
+extern const ProtobufCMessageDescriptor vconnx__map_proto__descriptor;
+extern const ProtobufCMessageDescriptor vconnx__optional_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__value_info_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__type_proto__descriptor;
 extern const ProtobufCMessageDescriptor vconnx__type_proto__tensor__descriptor;

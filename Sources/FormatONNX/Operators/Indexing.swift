@@ -84,7 +84,9 @@ enum IndexingRules {
   private static let upsample: ReadingRule = { view throws(Failure) in
     guard view.version < 9 else { return try old(&view, scales: nil) }
     guard view.version >= 7 else {
-      guard let height = try view.float("height_scale"), let width = try view.float("width_scale") else { throw view.bad("height_scale", "or 'width_scale' is missing") }
+      guard let height = try view.float("height_scale"), let width = try view.float("width_scale") else {
+        throw view.bad("height_scale", "or 'width_scale' is missing")
+      }
       return try old(&view, scales: Tensor(float32: [1, 1, height, width], dims: [4]))
     }
     guard let scales = try view.floats("scales") else { throw view.bad("scales", "is missing") }

@@ -19,10 +19,7 @@ enum LinearRules {
       return .op(.matrix(.einsum(equation: equation)), of: view)
     },
     "Conv": { view throws(Failure) in
-      let groups = try view.int("group", default: 1)
-      guard groups > 0 else { throw view.bad("group", "is not positive") }
-      guard let window = try window(&view, kernel: view.ints("kernel_shape") ?? []) else { return .unsupported("its rank is not declared") }
-      return .op(.convolution(.conv(window, groups: groups)), of: view)
+      try convolution(&view).map { .op($0, of: view) } ?? .unsupported("its rank is not declared")
     },
     "ConvTranspose": { view throws(Failure) in
       let groups = try view.int("group", default: 1)
@@ -30,7 +27,9 @@ enum LinearRules {
       let sizes = try view.ints("output_shape") ?? []
       guard var window = try window(&view, kernel: view.ints("kernel_shape") ?? []) else { return .unsupported("its rank is not declared") }
       if !sizes.isEmpty {
-        guard sizes.count >= window.strides.count, sizes.allSatisfy({ $0 > 0 }) else { throw view.bad("output_shape", "needs one positive number per spatial axis") }
+        guard sizes.count >= window.strides.count, sizes.allSatisfy({ $0 > 0 }) else {
+          throw view.bad("output_shape", "needs one positive number per spatial axis")
+        }
         window.padding = .toSizes(sizes.suffix(window.strides.count), restAtEnd: window.padding == .sameUpper)
       }
       let padding = try view.ints("output_padding") ?? [Int](repeating: 0, count: window.strides.count)
@@ -79,6 +78,21 @@ enum LinearRules {
     let p = view.version < 2 ? try view.float("p", default: 2) : Float(try view.int("p", default: 2))
     guard p > 0, p.isFinite else { throw view.bad("p", "is not positive") }
     return p
+  }
+
+  /// Conv's attributes; nil where its rank is not told.
+  static func convolution(_ view: inout NodeView) throws(Failure) -> Op? {
+    let groups = try view.int("group", default: 1)
+    guard groups > 0 else { throw view.bad("group", "is not positive") }
+    return try window(&view, kernel: view.ints("kernel_shape") ?? []).map { .convolution(.conv($0, groups: groups)) }
+  }
+
+  /// MaxPool's or AveragePool's attributes.
+  static func pool(_ name: String, _ view: inout NodeView) throws(Failure) -> Op? {
+    let window = try poolWindow(&view)
+    let ceilMode = try view.flag("ceil_mode")
+    if name == "MaxPool" { return .pooling(.max(window, ceilMode: ceilMode)) }
+    return .pooling(.average(window, ceilMode: ceilMode, countIncludePad: try view.flag("count_include_pad")))
   }
 
   private static func poolWindow(_ view: inout NodeView) throws(Failure) -> Window {

@@ -44,7 +44,7 @@ struct NodeView {
   private mutating func attribute(_ name: String, _ kind: AttributeMessage.Kind) throws(Failure) -> AttributeMessage? {
     unread.remove(name)
     guard let attribute = message.attributes.first(where: { $0.name == name }) else { return nil }
-    guard !attribute.isReference else { throw bad(name, "refers to an attribute of a function, and this is none") }
+    guard attribute.reference == nil else { throw bad(name, "refers to an attribute of a function, and this is none") }
     guard attribute.kind == kind && (attribute.has(kind) || attribute.isEmpty) || attribute.kind == .undefined && attribute.has(kind) else {
       throw bad(name, "is not of type \(kind)")
     }

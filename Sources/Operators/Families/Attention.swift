@@ -97,7 +97,9 @@ extension AttentionOp: Operator {
   /// A mask or bias broadcasts to the scores; where it may be shorter, keys past its end are hidden.
   private func checkMask(_ mask: TensorType?, _ sizes: AttentionSizes, _ keys: Dim, mayBeShorter: Bool) throws(Failure) {
     guard let mask, let shape = mask.shape else { return }
-    guard mask.element == .bool || mask.element.isFloatingPoint || mayBeShorter && mask.element.isInteger else { throw Failure(.typeMismatch, "\(mnemonic) has a mask of \(mask.element.name)") }
+    guard mask.element == .bool || mask.element.isFloatingPoint || mayBeShorter && mask.element.isInteger else {
+      throw Failure(.typeMismatch, "\(mnemonic) has a mask of \(mask.element.name)")
+    }
     let target = [sizes.batch, sizes.queryHeads, sizes.queryTokens, keys]
     guard shape.rank <= 4, !mayBeShorter || shape.rank > 0 else { throw mismatch("a mask of shape \(shape)") }
     for (index, (dim, size)) in zip(shape.dims.reversed(), target.reversed()).enumerated() where dim.value != 1 {

@@ -11,7 +11,9 @@ extension CumulativeOp: Operator {
     let x = try operands.required(0)
     try checkNumeric(x.type.element)
     let axis = try operands.required(1)
-    guard axis.type.element == .int64 || axis.type.element == .int32 else { throw Failure(.typeMismatch, "\(mnemonic) has an axis of \(axis.type.element.name)") }
+    guard axis.type.element == .int64 || axis.type.element == .int32 else {
+      throw Failure(.typeMismatch, "\(mnemonic) has an axis of \(axis.type.element.name)")
+    }
     if let shape = axis.type.shape { guard shape.elementCount?.agrees(with: 1) ?? false else { throw mismatch("an axis of shape \(shape)") } }
     if let list = axis.value?.integers, let rank = x.type.shape?.rank { _ = try axes(list, rank: rank) }
     return [Fact(x.type)]

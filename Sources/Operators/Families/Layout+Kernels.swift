@@ -113,7 +113,9 @@ extension LayoutOp {
     var places: [Int] = []
     places.reserveCapacity(x.count)
     let steps = time == 0 ? first : second
-    if let wrong = lengths.first(where: { !(0...steps).contains($0) }) { throw Failure(.indexOutOfRange, "\(mnemonic): a length of \(wrong) in \(steps) steps") }
+    if let wrong = lengths.first(where: { !(0...steps).contains($0) }) {
+      throw Failure(.indexOutOfRange, "\(mnemonic): a length of \(wrong) in \(steps) steps")
+    }
     for row in 0..<first {
       for column in 0..<second {
         let (step, sample) = time == 0 ? (row, column) : (column, row)

@@ -50,7 +50,11 @@ extension LayoutOp: Operator {
     let shapes = try resultShapes(operands, data, resultCount)
     let movesAll = if case .concat = self { true } else { false }
     // These fill in elements of their own.
-    let isPad = switch self { case .pad, .centerCropPad: true default: false }
+    let isPad =
+      switch self {
+      case .pad, .centerCropPad: true
+      default: false
+      }
     let values =
       isPad
       ? [KnownValue?](repeating: nil, count: resultCount)
@@ -125,7 +129,9 @@ extension LayoutOp: Operator {
 
   private func checkSequences(_ shape: Shape?, _ lengths: Fact, _ time: Int, _ batch: Int) throws(Failure) {
     guard let shape else { return }
-    guard (0...1).contains(time), (0...1).contains(batch), time != batch, shape.rank >= 2 else { throw mismatch("time axis \(time) and batch axis \(batch) of \(shape)") }
+    guard (0...1).contains(time), (0...1).contains(batch), time != batch, shape.rank >= 2 else {
+      throw mismatch("time axis \(time) and batch axis \(batch) of \(shape)")
+    }
     guard let own = lengths.type.shape else { return }
     guard own.rank == 1 else { throw mismatch("lengths of shape \(own)") }
     try checkAgree(own[0], shape[batch], "lengths and batch")

@@ -84,7 +84,8 @@ extension RecurrenceOp: Operator {
     switch self {
     case .linearAttention(let form):
       // Each token updates and reads the whole state.
-      guard let key = operands.count > 1 ? operands[1]?.shape?.concrete : nil, key.count == 3, let value = operands.count > 2 ? operands[2]?.shape?.concrete : nil,
+      guard let key = operands.count > 1 ? operands[1]?.shape?.concrete : nil, key.count == 3,
+        let value = operands.count > 2 ? operands[2]?.shape?.concrete : nil,
         value.count == 3, form.keyHeads > 0
       else { return Cost() }
       let state = [key[0], key[1], key[2] / form.keyHeads, value[2]].reduce(1, &*)

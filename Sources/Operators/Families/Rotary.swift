@@ -25,7 +25,9 @@ extension RotaryEmbedding: Operator {
     let batch = shape[0]
     let tokens = shape[shape.rank == 4 ? 2 : 1]
     if let positions = operands.fact(3)?.type {
-      guard positions.element == .int64 || positions.element == .int32 else { throw Failure(.typeMismatch, "\(mnemonic) has positions of \(positions.element.name)") }
+      guard positions.element == .int64 || positions.element == .int32 else {
+        throw Failure(.typeMismatch, "\(mnemonic) has positions of \(positions.element.name)")
+      }
       if let own = positions.shape { try check(own, [batch, tokens], "positions") }
     }
     for index in 1...2 {
