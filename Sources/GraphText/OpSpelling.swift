@@ -89,6 +89,9 @@ struct OpSpelling {
     case .rotary(let op): spell(op)
     case .recurrence(let op): spell(op)
     case .loss(let op): spell(op)
+    case .control(let op): spell(op)
+    case .call(let op): spell(op)
+    case .sequence(let op): spell(op)
     case .catalogued(let op):
       mnemonic = op.kind.rawValue
       for attribute in op.attributes { put(attribute.name, AttributeValue(attribute.value)) }

@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// Operators of every version and element type: the models of fixtures/models/opsets hold one node a case, whose operands
-/// are constants, and beside them what the reference evaluator gives as constants `CASE=i`. Made by
+/// are constants (fixtures/data/opsets for versions before 13), and beside them what the reference evaluator gives as constants `CASE=i`. Made by
 /// fixtures/make/opset_cases.py.
 @Suite struct OpsetCaseTests {
   /// One model: the graph, and its values by name.
@@ -27,12 +27,13 @@ import Testing
   }
 
   static let files: [File] = {
-    let folder = Fixtures.path("models/opsets")
-    let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".onnx") }.sorted()
-    return names.map { name in
+    let paths = ["models/opsets", "data/opsets"].map { Fixtures.path($0) }.flatMap { folder in
+      ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".onnx") }.sorted().map { "\(folder)/\($0)" }
+    }
+    return paths.map { path in
+      let name = URL(fileURLWithPath: path).lastPathComponent
       do {
         var sink = DiagnosticSink()
-        let path = "\(folder)/\(name)"
         let graph = try ONNXReader.read(try ByteSource(mapping: path), path: path, sink: &sink).graph
         let typed = try Inference.infer(graph, sink: &sink)
         guard sink.diagnostics.isEmpty else { fatalError("\(name): \(sink.diagnostics)") }
@@ -76,6 +77,17 @@ import Testing
       index += 1
     }
     #expect(index > 0)
+  }
+
+  /// Of a tensor whose type no file declares, CastLike takes the type in the run.
+  @Test func castLikeTakesTheTypeOfItsOperand() throws {
+    let x = try Tensor(float32: [1.5, -300, 7], dims: [3])
+    let like = ConversionOp.like(NarrowingRule())
+    #expect(try like.evaluate([x, try Tensor(.int16, dims: [1], values: [Int16(0)])], resultCount: 1)[0].integers() == [1, -300, 7])
+    let narrow = try Tensor(.float8e4m3fn, dims: [1], codes: [0])
+    #expect(try like.evaluate([x, narrow], resultCount: 1)[0].doubles() == [1.5, -288, 7])
+    #expect(try like.infer([Fact(x.type), Fact(narrow.type)], resultCount: 1)[0].type == TensorType(.float8e4m3fn, Shape([3])))
+    #expect(throws: Failure.self) { try ConversionOp.bits(to: .int16).infer([Fact(x.type)], resultCount: 1) }
   }
 
   /// The value by the reference kernels, computed from the constants it depends on.
