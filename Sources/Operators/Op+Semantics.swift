@@ -42,6 +42,7 @@ extension Op {
     case .control(.scan): ("", "Scan")
     case .control(.map): ("", "SequenceMap")
     case .sequence(let op): ("", op.mnemonic)
+    case .catalogued(let op): (op.kind.entry.domain, op.kind.entry.name)
     default: (semantics?.domain ?? "", semantics?.mnemonic ?? "")
     }
   }
