@@ -34,6 +34,7 @@ extension Op {
     case .control(.loop): ("", "Loop")
     case .control(.scan): ("", "Scan")
     case .control(.map): ("", "SequenceMap")
+    case .control(.flexAttention): ("ai.onnx.preview", "FlexAttention")
     case .sequence(let op): ("", op.mnemonic)
     default: (semantics?.domain ?? "", semantics?.mnemonic ?? "")
     }
