@@ -222,7 +222,9 @@ struct GraphAssembly {
   /// What the operator's rule makes of the node. The view of the graph ends here, so that growing the graph afterwards
   /// does not copy it.
   private func translation(of message: NodeMessage, domain: String, version: Int, operands: [ValueID?]) throws(Failure) -> Translation {
-    guard let rule = OperatorRules.rule(domain: domain, opType: message.opType) else { return .unsupported("no meaning is known for it") }
+    guard let rule = OperatorRules.rule(domain: domain, opType: message.opType) else {
+      return .unsupported(RefusedOperators.reason(domain: domain, opType: message.opType) ?? "no meaning is known for it")
+    }
     let graph = builder.graph
     var view = NodeView(
       message, version: version, operands: operands, wanted: message.outputs.map { !$0.isEmpty && read.contains($0) },
