@@ -164,6 +164,10 @@ final class Interpreter {
     case .sequence(let sequence):
       try sequence.arity.check(node, sequence.mnemonic)
       return try sequence.evaluate(operands, resultCount: node.outputs.count)
+    case .catalogued(let row):
+      guard let container = row.containerSemantics else { break }
+      try container.arity.check(node, container.mnemonic)
+      return try container.evaluate(operands, resultCount: node.outputs.count)
     default: break
     }
     guard let semantics = op.semantics else { throw Interpreter.noKernel(node) }

@@ -197,8 +197,8 @@ import Testing
       CatalogueCaseTests.nodes.compactMap { place, id -> CataloguedOp.Kind? in
         if case .catalogued(let op) = CatalogueCaseTests.models[place].graph[id].op { op.kind } else { nil }
       })
-    // Pictures are tested below.
-    #expect(Set(CataloguedOp.Kind.allCases).subtracting(covered) == [.imageDecoder])
+    // Pictures and maps are tested below.
+    #expect(Set(CataloguedOp.Kind.allCases).subtracting(covered) == [.imageDecoder, .zipMap, .castMap, .dictVectorizer])
   }
 
   /// Every operator's attributes through the text form and back.
@@ -323,6 +323,29 @@ import Testing
     expect(.outOfMemory) { () throws(Failure) in _ = try self.evaluate(.roiAlign, [:], [x, rois, try Tensor(int64: [0], dims: [1])]) }
     expect(.badAttribute) { () throws(Failure) in
       _ = try self.evaluate(.maxRoiPool, ["pooled_shape": .ints([1 << 60, 1])], [x, try Tensor(float32: [0, 0, 0, 1, 1], dims: [1, 5])])
+    }
+  }
+
+  private func container(_ kind: CataloguedOp.Kind, _ attributes: [String: AttributeData], _ operand: RuntimeValue) throws(Failure) -> RuntimeValue {
+    guard let op = try CataloguedOp(kind, attributes).containerSemantics else { throw Failure(.internalError, "no meaning") }
+    return try op.evaluate([operand], resultCount: 1)[0]
+  }
+
+  @Test func rowsBecomeMapsAndMapsRows() throws {
+    let x = try Tensor(float32: [1, 2, 3, 4], dims: [2, 2])
+    let classes: [String: AttributeData] = ["classlabels_int64s": .ints([7, 3])]
+    guard case .sequence(let rows) = try container(.zipMap, classes, .tensor(x)) else { throw Failure(.typeMismatch, "no sequence") }
+    #expect(rows.count == 2)
+    // Dense: by rising key.
+    #expect(try container(.castMap, [:], rows[0]).tensor?.floats() == [2, 1])
+    #expect(
+      try container(.castMap, ["map_form": .string(Array("SPARSE".utf8)), "max_map": .int(9), "cast_to": .string(Array("TO_INT64".utf8))], rows[1])
+        .tensor?.integers() == [0, 0, 0, 4, 0, 0, 0, 3, 0])
+    #expect(try container(.dictVectorizer, ["int64_vocabulary": .ints([3, 5, 7])], rows[0]).tensor?.floats() == [2, 0, 1])
+    expect(.shapeMismatch) { () throws(Failure) in _ = try self.container(.zipMap, ["classlabels_int64s": .ints([1])], .tensor(x)) }
+    expect(.typeMismatch) { () throws(Failure) in _ = try self.container(.castMap, [:], .tensor(x)) }
+    expect(.indexOutOfRange) { () throws(Failure) in
+      _ = try self.container(.castMap, ["map_form": .string(Array("SPARSE".utf8)), "max_map": .int(2)], rows[0])
     }
   }
 
