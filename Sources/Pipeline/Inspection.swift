@@ -24,7 +24,7 @@ public enum Inspection {
 
   private static func summary(_ model: ModelAnalysis) -> ModelSummary {
     func ports(_ values: [ValueID]) -> [PortSummary] {
-      values.map { 
+      values.map {
         PortSummary(
           name: model.graph[$0].name, type: model.typed.type(of: $0) ?? model.graph[$0].declaredType, container: model.graph[$0].declaredContainer?.description)
       }
