@@ -41,6 +41,7 @@ extension Op {
     case .control(.loop): ("", "Loop")
     case .control(.scan): ("", "Scan")
     case .control(.map): ("", "SequenceMap")
+    case .control(.flexAttention): ("ai.onnx.preview", "FlexAttention")
     case .sequence(let op): ("", op.mnemonic)
     case .catalogued(let op): (op.kind.entry.domain, op.kind.entry.name)
     default: (semantics?.domain ?? "", semantics?.mnemonic ?? "")
