@@ -40,9 +40,8 @@ let package = Package(
     // C: row loops compiled for each vector unit and chosen when the program starts.
     .target(name: "CVector"),
     .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
-    .target(
-      name: "CHDF5",
-      linkerSettings: [.linkedLibrary("hdf5_serial"), .linkedLibrary("hdf5_serial_hl"), .linkedLibrary("z")]),
+    // C: libhdf5, loaded when the first HDF5 file is met.
+    .target(name: "CHDF5", linkerSettings: [.linkedLibrary("dl"), .linkedLibrary("z")]),
     .systemLibrary(name: "CImage", pkgConfig: "libpng", providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
     // Codes, severities, places in a model, the one error type.
     library("Diagnostics", []),

@@ -566,16 +566,6 @@ static void scan_object(struct scan *scan, hid_t object, const char *path, uint6
 
 // MARK: Processes
 
-void vc_h5_prepare(void) {
-  static bool done;
-  if (done) return;
-  done = true;
-  H5open();
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  H5PLset_loading_state(0);
-  H5Lunregister(H5L_TYPE_EXTERNAL);
-}
-
 static _Noreturn void read_in_child(const void *image, size_t length, const vc_h5_limits *limits, int data) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (int number = 1; number < 32; number++) signal(number, SIG_DFL);
@@ -591,7 +581,6 @@ static _Noreturn void read_in_child(const void *image, size_t length, const vc_h
   }
   if (statistics) fclose(statistics);
   rearm();
-  vc_h5_prepare();
   struct scan scan = {.limits = *limits, .image_length = length, .data = data};
   hid_t file = H5LTopen_file_image((void *)image, length, H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE);
   if (file < 0) {
@@ -659,6 +648,12 @@ static vc_h5_status collect(int from, pid_t child, uint8_t **bytes, size_t *leng
 
 vc_h5_status vc_h5_scan(
     const void *image, size_t length, const vc_h5_limits *limits, uint8_t **catalogue, size_t *catalogue_length, int *data, char message[256]) {
+  // Here and not in the child: another thread may hold the loader's lock when the process forks.
+  const char *reason = vc_h5_prepare();
+  if (reason) {
+    snprintf(message, 256, "%s", reason);
+    return VC_H5_SYSTEM;
+  }
   int ends[2];
   *data = memfd_create("vitconv-hdf5", MFD_CLOEXEC);
   if (*data < 0 || pipe2(ends, 02000000 /* O_CLOEXEC */) != 0) {

@@ -26,7 +26,11 @@ static int failed(void) {
 const char *vc_h5_reason(void) { return reason; }
 
 vc_h5_writer *vc_h5_create(const char *path) {
-  vc_h5_prepare();
+  const char *missing = vc_h5_prepare();
+  if (missing) {
+    snprintf(reason, sizeof reason, "%s", missing);
+    return NULL;
+  }
   vc_h5_writer *writer = calloc(1, sizeof *writer);
   if (!writer) return NULL;
   // Weights start on 64 bytes, as vector units and mapped readers like them.

@@ -22,7 +22,10 @@ import Testing
     let arrays = try ArrayArchive.read(path: Fixtures.path("keras/\(name).npz"))
     let graph = checkpoint.graph
     var inputs: [String: Tensor] = [:]
-    for (index, id) in graph.inputs.enumerated() { inputs[graph[id].name] = try #require(arrays["in\(index)"]) }
+    for (index, id) in graph.inputs.enumerated() {
+      let tensor: Tensor = try #require(arrays["in\(index)"])
+      inputs[graph[id].name] = tensor
+    }
     let result = try Executor(graph, options: RunOptions(threads: 1)).run(inputs)
     #expect(!graph.outputs.isEmpty)
     for (index, id) in graph.outputs.enumerated() {
