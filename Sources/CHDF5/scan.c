@@ -581,6 +581,8 @@ static _Noreturn void read_in_child(const void *image, size_t length, const vc_h
   }
   if (statistics) fclose(statistics);
   rearm();
+  // The library keeps this for each thread.
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   struct scan scan = {.limits = *limits, .image_length = length, .data = data};
   hid_t file = H5LTopen_file_image((void *)image, length, H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE);
   if (file < 0) {

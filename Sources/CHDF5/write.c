@@ -31,6 +31,8 @@ vc_h5_writer *vc_h5_create(const char *path) {
     snprintf(reason, sizeof reason, "%s", missing);
     return NULL;
   }
+  // The library keeps this for each thread.
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   vc_h5_writer *writer = calloc(1, sizeof *writer);
   if (!writer) return NULL;
   // Weights start on 64 bytes, as vector units and mapped readers like them.

@@ -1,3 +1,4 @@
+internal import Bytes
 public import Diagnostics
 internal import Execution
 internal import FormatImage
@@ -14,7 +15,7 @@ public enum Running {
     let clock = ContinuousClock()
     var started = clock.now
     var sink = DiagnosticSink()
-    let (graph, _) = try FormatRegistry.read(path, options: try options(request, inputs: inputs), sink: &sink)
+    let (graph, _) = try FormatRegistry.read(path, options: try options(path, request, inputs: inputs), sink: &sink)
     if let foreign = graph.liveNodes.first(where: { if case .foreign = $0.1.op { true } else { false } })?.1, case .foreign(let op) = foreign.op,
       op.domain == "keras"
     {
@@ -44,8 +45,9 @@ public enum Running {
   }
 
   /// Where no weight tells the size of images, the given ones do.
-  private static func options(_ request: CommonRequest, inputs: String) throws(Failure) -> CheckpointOptions {
+  private static func options(_ path: String, _ request: CommonRequest, inputs: String) throws(Failure) -> CheckpointOptions {
     var options = request.readOptions
+    guard path != "-", KerasReader.accepts(try ByteSource(mapping: path)) else { return options }
     if options.imageSize == nil, !ImageFolder.isFolder(inputs), let first = try ArrayArchive.read(path: inputs).entries.first?.tensor, first.dims.count == 4 {
       options.imageSize = Array(first.dims.suffix(2))
     }

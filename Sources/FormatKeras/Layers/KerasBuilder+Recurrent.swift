@@ -39,6 +39,7 @@ extension KerasBuilder {
     case "ave": merged = try e.divide(try e.add(a, b), 2)
     default: throw call.wrong("'merge_mode' is '\(mode)'")
     }
+    if isSequence, let mask = sequenceMask(call) { masks[merged] = mask }
     return [merged] + states
   }
 
