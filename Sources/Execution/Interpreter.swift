@@ -183,12 +183,22 @@ final class Interpreter {
       }
     }
     if let results = try kernels?.run(node, semantics, tensors, isConstant: isConstant, key: key) { return results.map { .tensor($0) } }
-    return try semantics.evaluate(tensors, resultCount: node.outputs.count).map { .tensor($0) }
+    guard precision == .reference else { return try semantics.evaluate(tensors, resultCount: node.outputs.count).map { .tensor($0) } }
+    // Bits are those of the stored type, and operators that name single precision make it.
+    if case .conversion(.bits(let target)) = op, target.bitWidth == 32 { tensors = try tensors.map(narrowed) }
+    var results: [RuntimeValue] = []
+    for result in try semantics.evaluate(tensors, resultCount: node.outputs.count) { results.append(.tensor(try widened(result))) }
+    return results
   }
 
   // MARK: Double precision
 
   private func widened(_ value: RuntimeValue) throws(Failure) -> RuntimeValue { try value.map { (tensor) throws(Failure) in try widened(tensor) } }
+
+  private func narrowed(_ tensor: Tensor?) throws(Failure) -> Tensor? {
+    guard let tensor, tensor.elementType == .float64, let values = tensor.floats() else { return tensor }
+    return try Tensor(float32: values, dims: tensor.dims)
+  }
 
   private func widened(_ tensor: Tensor) throws(Failure) -> Tensor {
     guard tensor.elementType == .float32, let values = tensor.doubles() else { return tensor }
