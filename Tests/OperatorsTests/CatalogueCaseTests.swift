@@ -103,8 +103,7 @@ import Testing
     let node = model.graph[id]
     guard node.inputs.allSatisfy({ $0.map { model.graph.constant($0) != nil } ?? true }) else { return }
     let op = try #require(node.op.semantics)
-    #expect(op.arity.operands.contains(node.inputs.count))
-    #expect(op.arity.results.contains(node.outputs.count))
+    try op.checkArity(node)
     let inferred = try op.infer(facts(model, node, known: true), resultCount: node.outputs.count)
     for (output, fact) in zip(node.outputs, inferred) {
       guard let output else { continue }
