@@ -183,12 +183,11 @@ final class Interpreter {
       }
     }
     if let results = try kernels?.run(node, semantics, tensors, isConstant: isConstant, key: key) { return results.map { .tensor($0) } }
-    guard precision == .reference else { return try semantics.evaluate(tensors, resultCount: node.outputs.count).map { .tensor($0) } }
-    // Bits are those of the stored type, and operators that name single precision make it.
-    if case .conversion(.bits(let target)) = op, target.bitWidth == 32 { tensors = try tensors.map(narrowed) }
-    var results: [RuntimeValue] = []
-    for result in try semantics.evaluate(tensors, resultCount: node.outputs.count) { results.append(.tensor(try widened(result))) }
-    return results
+    // Bits are those of the stored type.
+    if precision == .reference, case .conversion(.bits(let target)) = op, target.bitWidth == 32 { tensors = try tensors.map(narrowed) }
+    // Some operators make single precision whatever they are given: scales, statistics, scores.
+    let made = try semantics.evaluate(tensors, resultCount: node.outputs.count)
+    return try made.map { (tensor) throws(Failure) in .tensor(precision == .reference ? try widened(tensor) : tensor) }
   }
 
   // MARK: Double precision
