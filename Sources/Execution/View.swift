@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Kernels
 internal import Tensors
 
@@ -39,7 +40,7 @@ struct View {
 
   /// - Parameter offsets: place in the arena of every slot that is not a constant.
   init(_ slots: [Slot], offsets: [Int], arenaBytes: Int) {
-    unsafe arena = UnsafeMutableRawPointer.allocate(byteCount: Swift.max(arenaBytes, 64), alignment: 64)
+    unsafe arena = HeapPolicy.allocate(byteCount: arenaBytes)
     unsafe bases = []
     constants = slots.compactMap(\.constant)
     for (slot, offset) in zip(slots, offsets) {

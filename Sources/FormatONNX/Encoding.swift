@@ -67,6 +67,15 @@ extension WireEncoder {
     case .ints(let numbers):
       for number in numbers { attribute.field(8, integer: Int64(number)) }
       kind = .ints
+    case .bytes(let bytes):
+      attribute.field(4, bytes: bytes)
+      kind = .string
+    case .floats(let numbers):
+      for number in numbers { attribute.field(7, float: number) }
+      kind = .floats
+    case .strings(let strings):
+      for string in strings { attribute.field(9, bytes: string) }
+      kind = .strings
     }
     attribute.field(20, integer: Int64(kind.rawValue))
     return attribute

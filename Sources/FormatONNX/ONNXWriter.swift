@@ -27,11 +27,13 @@ public enum ONNXWriter {
   ) throws(Failure) -> ONNXOutput {
     let record = graph.source as? ONNXRecord
     var emission = GraphEmission(graph, record, version: graph.opsets[""] ?? defaultOpset, external: ExternalDataFile(name: dataFileName))
-    if let record, !record.hasExternalData, emission.isUnchanged {
+    // Not even an untouched file is copied as it stands when it is longer than other readers take.
+    let isCopied = emission.isUnchanged && (record?.source.count ?? 0) <= embeddedLimit
+    if let record, !record.hasExternalData, isCopied {
       return ONNXOutput(main: [.source(record.source, 0..<record.source.count)], external: [])
     }
     let main: SegmentedMessage
-    if let record, emission.isUnchanged {
+    if let record, isCopied {
       let whole = 0..<record.source.count
       main = try ExternalRelocation(record: record).message(.model, whole, to: &emission.external)
     } else {

@@ -25,6 +25,8 @@ public enum Op: Hashable, Sendable {
   case indexing(IndexingOp)
   case generator(GeneratorOp)
   case attention(AttentionOp)
+  /// An operator that no recognizer or rewrite looks into, by its row in a table.
+  case catalogued(CataloguedOp)
   /// Kept verbatim: an operator vitconv does not know, or one that carries subgraphs.
   case foreign(ForeignOp)
 }

@@ -1,4 +1,6 @@
 internal import Diagnostics
+internal import GraphIR
+internal import Tensors
 
 /// An attribute's value as text: `axis = 1`, `perm = [0, 2, 1]`, `to = f32`, `equation = "ij,jk->ik"`.
 enum AttributeValue: Hashable {
@@ -6,6 +8,10 @@ enum AttributeValue: Hashable {
   case word(String)
   case string(String)
   case integers([Int])
+  case floats([Float])
+  case strings([String])
+  /// `f32[0.5, 2.0]`
+  case numbers(ElementType, [Double])
 
   static func float(_ value: Float) -> AttributeValue { .number(value.description) }
   static func int(_ value: Int) -> AttributeValue { .number(String(value)) }
@@ -15,6 +21,34 @@ enum AttributeValue: Hashable {
     case .number(let text), .word(let text): text
     case .string(let text): ValueName.quoted(text)
     case .integers(let values): "[" + values.map(String.init).joined(separator: ", ") + "]"
+    case .floats(let values): "[" + values.map(\.description).joined(separator: ", ") + "]"
+    case .strings(let values): "[" + values.map(ValueName.quoted).joined(separator: ", ") + "]"
+    case .numbers(let element, let values): TypeText.spelled(element) + "[" + values.map(\.description).joined(separator: ", ") + "]"
+    }
+  }
+
+  init(_ data: AttributeData) {
+    self =
+      switch data {
+      case .int(let value): .int(value)
+      case .float(let value): .float(value)
+      case .string(let bytes): .string(String(decoding: bytes, as: UTF8.self))
+      case .ints(let values): .integers(values)
+      case .floats(let values): .floats(values)
+      case .strings(let values): .strings(values.map { String(decoding: $0, as: UTF8.self) })
+      case .numbers(let element, let values): .numbers(element, values)
+      }
+  }
+
+  /// nil for a number that is none.
+  var data: AttributeData? {
+    switch self {
+    case .number(let text): Int(text).map { .int($0) } ?? Float(text).map { .float($0) }
+    case .word(let text), .string(let text): .string(Array(text.utf8))
+    case .integers(let values): .ints(values)
+    case .floats(let values): .floats(values)
+    case .strings(let values): .strings(values.map { Array($0.utf8) })
+    case .numbers(let element, let values): .numbers(element, values)
     }
   }
 }
@@ -45,20 +79,55 @@ struct AttributeReader {
       return .number(text)
     case .word(let text):
       try scanner.advance()
-      return .word(text)
+      guard let element = TypeText.element(text), try scanner.take("[") else { return .word(text) }
+      return .numbers(element, try list(&scanner) { (scanner) throws(Failure) in try number(&scanner) { Double($0) } })
     case .string(let text):
       try scanner.advance()
       return .string(text)
     case .mark("["):
       try scanner.advance()
-      var items: [Int] = []
-      if try scanner.take("]") { return .integers(items) }
-      repeat { items.append(try scanner.integer("a whole number")) } while try scanner.take(",")
-      try scanner.expect("]")
-      return .integers(items)
+      if case .string = scanner.current {
+        return .strings(
+          try list(&scanner) { (scanner) throws(Failure) in
+            guard case .string(let text) = scanner.current else { throw scanner.failure("expected a string, found \(scanner.current.text)") }
+            try scanner.advance()
+            return text
+          })
+      }
+      let items = try list(&scanner) { (scanner) throws(Failure) in try number(&scanner) { text in Float(text).map { (text, $0) } } }
+      let wholes = items.compactMap { Int($0.0) }
+      return wholes.count == items.count ? .integers(wholes) : .floats(items.map(\.1))
     default:
       throw scanner.failure("expected an attribute's value, found \(scanner.current.text)")
     }
+  }
+
+  /// The items up to the closing bracket.
+  private static func list<T>(_ scanner: inout Scanner, _ item: (inout Scanner) throws(Failure) -> T) throws(Failure) -> [T] {
+    var items: [T] = []
+    if try scanner.take("]") { return items }
+    repeat { items.append(try item(&scanner)) } while try scanner.take(",")
+    try scanner.expect("]")
+    return items
+  }
+
+  private static func number<T>(_ scanner: inout Scanner, _ convert: (String) -> T?) throws(Failure) -> T {
+    guard case .number(let text) = scanner.current, let value = convert(text) else {
+      throw scanner.failure("expected a number, found \(scanner.current.text)")
+    }
+    try scanner.advance()
+    return value
+  }
+
+  /// All attributes as data, for operators whose table says what they have.
+  mutating func takeAll() throws(Failure) -> [String: AttributeData] {
+    var result: [String: AttributeData] = [:]
+    for (name, value) in values {
+      guard let data = value.data else { throw failure("the attribute '\(name)' is not a number") }
+      result[name] = data
+    }
+    values = [:]
+    return result
   }
 
   private func failure(_ message: String) -> Failure { Failure(.graphText, message) }

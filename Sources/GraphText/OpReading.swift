@@ -23,7 +23,7 @@ enum OpReading {
   private static func other(_ mnemonic: String, _ attributes: inout AttributeReader) throws(Failure) -> Op? {
     switch mnemonic {
     case "foreign": .foreign(ForeignOp(domain: try attributes.string("domain"), name: try attributes.string("name")))
-    default: nil
+    default: try CataloguedOp.Kind(rawValue: mnemonic).map { (kind) throws(Failure) in .catalogued(try CataloguedOp(kind, attributes.takeAll())) }
     }
   }
 

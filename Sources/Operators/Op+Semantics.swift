@@ -19,6 +19,7 @@ extension Op {
     case .indexing(let op): op
     case .generator(let op): op
     case .attention(let op): op
+    case .catalogued(let op): op.semantics
     case .foreign: nil
     }
   }

@@ -1,3 +1,4 @@
+internal import Bytes
 public import Diagnostics
 internal import Execution
 internal import GraphIR
@@ -21,6 +22,7 @@ public enum Conversion {
     for specification in request.rewrites { rewrites.append(try RewriteCatalogue.make(specification)) }
     guard !rewrites.isEmpty else { return try copy(request, write) }
 
+    HeapPolicy.keepFreedMemory()
     let model = try ModelAnalysis.read(request.input, shapes: request.common.shapes)
     do throws(Failure) {
       var conversion = try RunningConversion(model, request)
@@ -33,16 +35,18 @@ public enum Conversion {
     }
   }
 
-  /// Without rewrites nothing is analysed: the graph goes from reader to writer.
+  /// Without rewrites the graph goes from reader to writer; its types are wanted for its cost alone, so that a graph
+  /// whose types are not known is still copied.
   private static func copy(_ request: ConversionRequest, _ write: (Graph, String) throws(Failure) -> Void) throws(Failure) -> ConversionReport {
     var sink = DiagnosticSink()
     let (graph, file) = try FormatRegistry.read(request.input, sink: &sink)
     try write(graph, request.output)
     let (_, written) = try FormatRegistry.read(request.output, sink: &sink)
+    let macs = (try? Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)).flatMap { Inspection.cost($0).macs }
     return ConversionReport(
       input: request.input, output: request.output,
       model: ModelChange(
-        macsBefore: nil, macsAfter: nil, bytesBefore: file.byteCount, bytesAfter: written.byteCount, parametersBefore: file.parameters,
+        macsBefore: macs, macsAfter: macs, bytesBefore: file.byteCount, bytesAfter: written.byteCount, parametersBefore: file.parameters,
         parametersAfter: written.parameters))
   }
 }
@@ -132,7 +136,9 @@ private struct RunningConversion {
   /// Reports the blocks that this rewrite changed.
   private mutating func take(_ rewritten: RewrittenGraph, _ id: String) throws(Failure) {
     graph = rewritten.graph
-    for block in rewritten.blocks where type(of: block.rewrite).id == id { blocks.append(BlockConversion(block, run.site(block.index))) }
+    for block in rewritten.blocks where type(of: block.rewrite).id == id {
+      if let site = run.site(block.index) { blocks.append(BlockConversion(block, site)) }
+    }
   }
 
   private mutating func record(_ id: String, _ index: Int, refused reason: String) {

@@ -45,13 +45,13 @@ public enum Inspection {
 
   private static func blocks(of model: ModelAnalysis) -> [AttentionSummary] {
     model.recognized.blocks.enumerated().map { index, block in
-      let site = RewriteSite(block: block, index: index, original: model.typed)
+      let site = block.projected.map { RewriteSite(block: $0, index: index, original: model.typed) }
       return AttentionSummary(
         index: index, name: block.name, family: block.family.rawValue, mechanism: block.mechanism, heads: block.heads, headDim: block.headDim,
         valueDim: block.valueDim, queryTokens: block.queryTokens, keyTokens: block.keyTokens, scale: block.scale, bias: block.bias.word,
         qkNorm: block.qkNorm, causal: block.causal, parameters: block.parameters, macs: block.cost.macs,
         nodes: block.nodes.map { nodeName($0, in: model.graph) },
-        rewrites: RewriteCatalogue.all.filter { accepts(site, $0) }.map { $0.id })
+        rewrites: site.map { site in RewriteCatalogue.all.filter { accepts(site, $0) }.map { $0.id } } ?? [])
     }
   }
 

@@ -8,7 +8,7 @@ internal import Tensors
 final class KeptActivations {
   private var entries: [(fingerprint: Int, graph: Graph, tensor: Tensor)] = []
   /// Beyond this the oldest leave.
-  private static let byteLimit = 1 << 30
+  private static let byteLimit = 512 << 20
 
   func holds(_ value: ValueID, of graph: Graph) -> Bool {
     let fingerprint = Self.fingerprints(graph)[value]

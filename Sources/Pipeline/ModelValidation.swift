@@ -1,3 +1,4 @@
+internal import Bytes
 public import Diagnostics
 internal import Execution
 internal import GraphIR
@@ -16,6 +17,7 @@ public enum ModelValidation {
     var checks = ModelChecks(model, request)
     do throws(Failure) { try checks.checkAll() } catch { throw error.located(file: request.model) }
     guard let path = request.reference else { return report(request, checks.checks, nil) }
+    HeapPolicy.keepFreedMemory()
     let reference = try ModelAnalysis.read(path, shapes: request.common.shapes)
     let versus = try ModelsCompared(reference: reference, model: model, request: request)
     let comparison = try versus.comparison()
@@ -113,9 +115,13 @@ private struct ModelsCompared {
     let few = try samples.prefix(BatchRunner.openBatch)
     let options = request.common.runOptions
     let partner = Dictionary(bisect.pairs.map { ($0.reference, $0.model) }) { first, _ in first }
-    let referenceValues = try activations(reference, bisect.pairs.map(\.reference), few, options)
-    let modelValues = try activations(model, bisect.pairs.map(\.model), renamed(few), options)
-    for (index, block) in reference.recognized.blocks.enumerated() {
+    let blocks = reference.recognized.blocks.enumerated().compactMap { index, block in
+      block.projected.flatMap { partner[$0.output] == nil ? nil : (index, $0) }
+    }
+    // Many samples only of the values that blocks are judged by: all values of a large model would fill the memory.
+    let referenceValues = try activations(reference, blocks.flatMap { [$1.output] + ($1.residualSum.map { [$0] } ?? []) }, few, options)
+    let modelValues = try activations(model, blocks.compactMap { partner[$1.output] }, renamed(few), options)
+    for (index, block) in blocks {
       guard let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other], wanted.dims == got.dims else {
         continue
       }
@@ -126,21 +132,25 @@ private struct ModelsCompared {
           residualSum: block.residualSum.flatMap { referenceValues[$0] }))
     }
     let parts = comparison.outputs.contains { output in output.tolerance.map { !(output.maxAbs <= $0) } ?? false }
-    guard parts else { return }
-    let count = min(exactSamples, few.count)
+    if parts { comparison.firstDifference = try firstDifference() }
+  }
+
+  /// Samples on which all values are compared where a float64 run is not affordable.
+  private static let bisectSamples = 2
+
+  private func firstDifference() throws(Failure) -> FirstDifference? {
+    let options = request.common.runOptions
+    let count = min(exactSamples, samples.count)
+    let few = try samples.prefix(count > 0 ? count : Self.bisectSamples)
     var exact: [ValueID: Tensor] = [:]
-    var rounded = (referenceValues, modelValues)
     if count > 0 {
       var precise = options
       precise.precision = .reference
-      let fewer = try few.prefix(count)
-      exact = try activations(reference, bisect.pairs.map(\.reference), fewer, precise)
-      rounded = (
-        try activations(reference, bisect.pairs.map(\.reference), fewer, options), try activations(model, bisect.pairs.map(\.model), renamed(fewer), options)
-      )
+      exact = try activations(reference, bisect.pairs.map(\.reference), few, precise)
     }
-    comparison.firstDifference = bisect.firstDifference(
-      referenceValues: rounded.0, modelValues: rounded.1, exactValues: exact, samples: count > 0 ? count : few.count)
+    return bisect.firstDifference(
+      referenceValues: try activations(reference, bisect.pairs.map(\.reference), few, options),
+      modelValues: try activations(model, bisect.pairs.map(\.model), renamed(few), options), exactValues: exact, samples: few.count)
   }
 
   private func activations(_ model: ModelAnalysis, _ values: [ValueID], _ samples: SampleSet, _ options: RunOptions) throws(Failure) -> [ValueID: Tensor] {

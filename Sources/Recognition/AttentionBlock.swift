@@ -20,189 +20,80 @@ public enum AttentionFamily: String, Sendable, Hashable, CaseIterable {
   case convMixing = "conv-mixing"
 }
 
-/// A matrix (or vector) of weights as the block uses it: a constant of the graph, seen through transposes, slices,
-/// gathers and scalings, none of which is carried out until the elements are asked for.
-///
-/// `element(i, j) = multiplier * constant.flat[offset + row(i) + column(j)]`, where `row(i) = i * rowStride`, or with a
-/// grouping `(i / size) * grouping.stride + (i % size) * rowStride`: heads that do not lie behind each other. Columns alike.
-public struct WeightView: Sendable {
-  /// `size` neighbors at the axis' own stride, groups of them at `stride`.
-  public struct Grouping: Sendable, Hashable {
-    public var size: Int
-    public var stride: Int
-    public init(size: Int, stride: Int) {
-      self.size = size
-      self.stride = stride
-    }
-  }
+/// What of the image or sequence the tokens of a block are.
+public struct BlockGeometry: Sendable, Hashable {
+  /// Tokens of one window along the axes it spans, outermost first; empty where all tokens attend together.
+  public var window: [Int] = []
+  /// How far the windows are shifted from those of a plain partition, along each axis; empty where they are not.
+  public var shift: [Int] = []
+  /// How many groups of tokens attend apart in one sample.
+  public var groups: Int = 1
+  /// Query tokens for each key token, where keys are reduced.
+  public var reduction: Int?
+  /// Rows and columns of a kernel, for blocks that mix with one.
+  public var kernel: [Int] = []
+  public init() {}
+}
 
+/// A constant of the graph that a block works with.
+public struct BlockWeight: Sendable {
+  /// `query`, `key`, `value`, `output`, `mix`, `gate`, ...
+  public var role: String
   public var value: ValueID
-  public var tensor: Tensor
-  public var offset: Int
-  public var rows: Int
-  public var columns: Int
-  public var rowStride: Int
-  public var columnStride: Int
-  public var multiplier: Double
-  public var rowGrouping: Grouping?
-  public var columnGrouping: Grouping?
-
-  public init(value: ValueID, tensor: Tensor, offset: Int, rows: Int, columns: Int, rowStride: Int, columnStride: Int, multiplier: Double = 1) {
+  public init(role: String, value: ValueID) {
+    self.role = role
     self.value = value
-    self.tensor = tensor
-    self.offset = offset
-    self.rows = rows
-    self.columns = columns
-    self.rowStride = rowStride
-    self.columnStride = columnStride
-    self.multiplier = multiplier
-  }
-
-  private func position(_ index: Int, _ stride: Int, _ grouping: Grouping?) -> Int {
-    guard let grouping, grouping.size > 0 else { return index * stride }
-    return index / grouping.size * grouping.stride + index % grouping.size * stride
-  }
-
-  /// The elements, row-major, in float64.
-  public func materialized() -> [Double]? {
-    guard let all = tensor.doubles() else { return nil }
-    var result: [Double] = []
-    result.reserveCapacity(rows * columns)
-    for i in 0..<rows {
-      for j in 0..<columns {
-        let index = offset + position(i, rowStride, rowGrouping) + position(j, columnStride, columnGrouping)
-        guard index >= 0, index < all.count else { return nil }
-        result.append(multiplier * all[index])
-      }
-    }
-    return result
   }
 }
 
-/// A linear layer as the block sees it: `y = x W + b`, W (in, out) with channels of the output in head-major order
-/// (`c = head * headDim + r`), scale not included.
-public struct Projection: Sendable {
-  public var weight: WeightView
-  /// One row; nil where there is none.
-  public var bias: WeightView?
-  public init(weight: WeightView, bias: WeightView?) {
-    self.weight = weight
-    self.bias = bias
-  }
-}
-
-/// Which axis of a rank-3 token tensor is which: most exporters write (batch, token, channel), some (token, batch, channel).
-public struct TokenLayout: Hashable, Sendable {
-  public var batch, token, channel: Int
-  public init(batch: Int, token: Int, channel: Int) {
-    self.batch = batch
-    self.token = token
-    self.channel = channel
-  }
-  public static let batchFirst = TokenLayout(batch: 0, token: 1, channel: 2)
-}
-
-/// What is added to the scores before the softmax.
-public enum ScoreBias: Sendable {
-  case none
-  /// A constant the same for every input: relative positions, say. (broadcastable to heads, queries, keys)
-  case constant(ValueID)
-  /// A constant of zeros and very negative numbers, or the Boolean one it is made of; the attention map (or the result of
-  /// the fused operator) where only an attribute asks for it.
-  case mask(ValueID)
-  /// Computed from the input.
-  case computed(ValueID)
-
-  public var word: String {
-    switch self {
-    case .none: "none"
-    case .constant: "constant"
-    case .mask: "mask"
-    case .computed: "computed"
-    }
-  }
-}
-
-/// Where the attention map is computed.
-public enum AttentionCore: Sendable {
-  /// A softmax node of the graph as read. `scores` is its operand; its axes are given by `ScoreLayout`.
-  case softmax(node: NodeID, scores: ValueID, probabilities: ValueID, layout: ScoreLayout)
-  /// An operator that does all of attention at once.
-  case fused(node: NodeID)
-}
-
-/// How a scores tensor lays out (batch, head, query, key).
-public enum ScoreLayout: Hashable, Sendable {
-  /// (batch, head, query, key)
-  case separate
-  /// (batch * head, query, key), the head running fastest
-  case merged
-}
-
-/// One attention block as a single object: everything a rewrite or a report needs to know. Value and node ids are those
-/// of the graph as it was read (canonicalization keeps them).
+/// One block that attends, gates or mixes, as a single object. Value and node ids are those of the graph as it was read.
 public struct AttentionBlock: Sendable {
   /// The module's name as the exporter left it in node, value or weight names: `blocks.0.attn`.
   public var name: String
   public var family: AttentionFamily
   /// `softmax`, or the id of a catalogue mechanism.
   public var mechanism: String
-  public var heads: Int
-  public var headDim: Int
-  public var valueDim: Int
+  /// nil for families without heads.
+  public var heads: Int?
+  public var headDim: Int?
+  public var valueDim: Int?
   public var queryTokens: Dim
   public var keyTokens: Dim
-  /// The factor on Q K^T, gathered from wherever it was spread.
-  public var scale: Double
+  /// The factor on Q K^T, gathered from wherever it was spread; nil where there is none or each head has its own.
+  public var scale: Double?
   public var bias: ScoreBias
   /// `none`, `l2`, `layer` or `rms`.
   public var qkNorm: String
-  /// Whether queries and keys are rotated by position before their product.
   public var rotary: Bool
   public var causal: Bool
-
-  /// The tokens that the projections read: X~ (after the norm).
-  public var input: ValueID
-  public var inputLayout: TokenLayout
-  /// Keys and values read from here; the same as `input` for self-attention.
-  public var keyInput: ValueID
-  public var query, key, value: Projection
-  public var outputProjection: Projection?
-  public var core: AttentionCore
-  /// Heads merged, before the output projection, where that value exists in the graph as read.
-  public var merged: ValueID?
-  /// Axes of `merged`, where that has three.
-  public var mergedLayout: TokenLayout?
-  /// The branch's result, after the output projection and its bias, before layer scale and residual. In `outputLayout`.
-  public var output: ValueID
-  public var outputLayout: TokenLayout
-  /// False where the file adds the projection's bias in a later fused node (SkipLayerNormalization): `output` is before it.
-  public var outputHasBias: Bool
-  /// The normalization before the projections, and what it reads.
-  public var norm: NodeID?
-  public var normInput: ValueID?
+  public var geometry: BlockGeometry
+  /// What else tells this block from others of its family, in the field's words.
+  public var traits: [String]
+  /// What the block reads and what it gives, where those are values of the graph as read.
+  public var input: ValueID?
+  public var output: ValueID?
   /// The addition that joins the branch to the residual stream, and the value of the sum.
   public var residualAdd: NodeID?
   public var residualSum: ValueID?
-
+  /// The node where the block was found: its softmax, gate or mixing product.
+  public var anchor: NodeID
+  public var weights: [BlockWeight]
   /// Every node of the graph as read that belongs to the block.
   public var nodes: [NodeID]
-  /// Elements of the four projections' weights and biases.
+  /// Elements of the weights and biases of its linear layers.
   public var parameters: Int
-  /// Work of the projections and the two products for one sample, where the number of tokens is known.
+  /// Work of the block's linear layers and products for one sample, where the number of tokens is known.
   public var cost: Cost
+  /// The roles that rewrites work on, for plain attention.
+  public var projected: ProjectedAttention?
 
   public init(
-    name: String, family: AttentionFamily, mechanism: String = "softmax", heads: Int, headDim: Int, valueDim: Int, queryTokens: Dim, keyTokens: Dim,
-    scale: Double, bias: ScoreBias, qkNorm: String = "none", rotary: Bool = false, causal: Bool = false, input: ValueID, inputLayout: TokenLayout,
-    keyInput: ValueID,
-    query: Projection, key: Projection, value: Projection, outputProjection: Projection?, core: AttentionCore, merged: ValueID?,
-    mergedLayout: TokenLayout? = nil, output: ValueID,
-    outputLayout: TokenLayout, outputHasBias: Bool = true, norm: NodeID? = nil, normInput: ValueID? = nil, residualAdd: NodeID? = nil,
-    residualSum: ValueID? = nil,
-    nodes: [NodeID], parameters: Int, cost: Cost
+    family: AttentionFamily, mechanism: String = "softmax", heads: Int? = nil, headDim: Int? = nil, valueDim: Int? = nil, queryTokens: Dim = 1,
+    keyTokens: Dim = 1, scale: Double? = nil, bias: ScoreBias = .none, qkNorm: String = "none", rotary: Bool = false, causal: Bool = false,
+    geometry: BlockGeometry = BlockGeometry(), traits: [String] = [], input: ValueID? = nil, output: ValueID? = nil, residualAdd: NodeID? = nil,
+    residualSum: ValueID? = nil, anchor: NodeID, weights: [BlockWeight] = [], nodes: [NodeID], parameters: Int = 0, cost: Cost = Cost()
   ) {
-    self.name = name
+    name = ""
     self.family = family
     self.mechanism = mechanism
     self.heads = heads
@@ -215,26 +106,30 @@ public struct AttentionBlock: Sendable {
     self.qkNorm = qkNorm
     self.rotary = rotary
     self.causal = causal
+    self.geometry = geometry
+    self.traits = traits
     self.input = input
-    self.inputLayout = inputLayout
-    self.keyInput = keyInput
-    self.query = query
-    self.key = key
-    self.value = value
-    self.outputProjection = outputProjection
-    self.core = core
-    self.merged = merged
-    self.mergedLayout = mergedLayout
     self.output = output
-    self.outputLayout = outputLayout
-    self.outputHasBias = outputHasBias
-    self.norm = norm
-    self.normInput = normInput
     self.residualAdd = residualAdd
     self.residualSum = residualSum
+    self.anchor = anchor
+    self.weights = weights
     self.nodes = nodes
     self.parameters = parameters
     self.cost = cost
+  }
+
+  /// - Parameter anchor: the node of the graph as read that makes the attention map.
+  init(_ projected: ProjectedAttention, anchor: NodeID) {
+    self.init(
+      family: projected.family, mechanism: projected.mechanism, heads: projected.heads, headDim: projected.headDim, valueDim: projected.valueDim,
+      queryTokens: projected.queryTokens, keyTokens: projected.keyTokens, scale: projected.scale, bias: projected.bias, qkNorm: projected.qkNorm,
+      rotary: projected.rotary, causal: projected.causal, input: projected.input, output: projected.output, residualAdd: projected.residualAdd,
+      residualSum: projected.residualSum, anchor: anchor, nodes: projected.nodes, parameters: projected.parameters, cost: projected.cost)
+    weights = [("query", projected.query), ("key", projected.key), ("value", projected.value), ("output", projected.outputProjection)].compactMap {
+      (role, projection) in projection.map { BlockWeight(role: role, value: $0.weight.value) }
+    }
+    self.projected = projected
   }
 }
 

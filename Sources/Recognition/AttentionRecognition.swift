@@ -6,7 +6,9 @@ public enum AttentionRecognition {
   /// A recognizer is asked at every node; the first that has an answer wins. A new one goes into the list below.
   typealias Recognizer = @Sendable (NodeID, GraphView) -> Finding?
 
-  static let recognizers: [Recognizer] = [MultiHeadAttention.recognize, FusedAttention.recognize]
+  static let recognizers: [Recognizer] = [
+    SoftmaxAttention.recognize, FusedAttention.recognize, LinearAttention.recognize, Gates.recognize, Mixing.recognize,
+  ]
 
   /// - Parameters:
   ///   - canonical: what `Canonicalizer` made of the original.
@@ -24,6 +26,9 @@ public enum AttentionRecognition {
         break
       }
     }
+    result.blocks = BlockResolution.resolved(result.blocks, view)
+    let covered = Set(result.blocks.flatMap(\.nodes))
+    result.nearMisses.removeAll { covered.contains($0.at) }
     BlockNaming.name(&result.blocks, view)
     result.geometry = PatchEmbedding.geometry(view)
     return result

@@ -9,6 +9,8 @@ enum AxisSource: Hashable {
   case base(Int)
   /// The channels that a projection makes.
   case channel
+  /// A labelled axis of the graph.
+  case label(Int)
   /// The roles that attention gives to axes of scores and results.
   case head, query(Int), key(Int), dim
 }

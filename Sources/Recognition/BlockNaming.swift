@@ -7,31 +7,33 @@ enum BlockNaming {
     for index in blocks.indices {
       let candidates = [modulePath(blocks[index], view), notedPath(blocks[index], view), weightPath(blocks[index], view)]
       blocks[index].name = candidates.compactMap { $0 }.first { !$0.isEmpty && !taken.contains($0) } ?? "attention_\(index)"
-      taken.insert(blocks[index].name)
+      let name = blocks[index].name
+      blocks[index].projected?.name = name
+      taken.insert(name)
     }
   }
 
   /// From node names such as `/blocks/blocks.0/attn/Softmax`: the module that computes the attention map.
   private static func modulePath(_ block: AttentionBlock, _ view: GraphView) -> String? {
-    let parts = view.original[anchor(block)].name.split(separator: "/").dropLast()
-    return parts.isEmpty ? nil : joined(parts.map(String.init))
+    let parts = view.original[block.anchor].name.split(separator: "/").dropLast()
+    return parts.isEmpty ? nil : owner(joined(parts.map(String.init)))
+  }
+
+  /// `layers.0.attn.softmax`, where a softmax is a module of its own, is about `layers.0.attn`.
+  private static func owner(_ path: String) -> String {
+    let parts = path.split(separator: ".")
+    guard parts.count > 1, let last = parts.last, ["softmax", "attn_drop", "attend", "gate", "act"].contains(last.lowercased()) else { return path }
+    return parts.dropLast().joined(separator: ".")
   }
 
   /// From the scopes that PyTorch's exporter notes beside each node, `['', 'blocks', 'blocks.0', 'blocks.0.attn', 'softmax']`:
   /// the last but one, the module that calls the function.
   private static func notedPath(_ block: AttentionBlock, _ view: GraphView) -> String? {
-    guard let record = view.original[anchor(block)].record, let noted = view.original.source?.metadata(ofRecord: record)["pkg.torch.onnx.name_scopes"] else {
+    guard let record = view.original[block.anchor].record, let noted = view.original.source?.metadata(ofRecord: record)["pkg.torch.onnx.name_scopes"] else {
       return nil
     }
     let scopes = noted.split(separator: "'", omittingEmptySubsequences: false).enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
-    return scopes.count >= 2 ? String(scopes[scopes.count - 2]) : nil
-  }
-
-  /// The node that makes the attention map.
-  private static func anchor(_ block: AttentionBlock) -> NodeID {
-    switch block.core {
-    case .softmax(let id, _, _, _), .fused(let id): id
-    }
+    return scopes.count >= 2 ? owner(String(scopes[scopes.count - 2])) : nil
   }
 
   /// `blocks`, `blocks.0`, `attn` is `blocks.0.attn`: a container is repeated in the name of what it contains.
@@ -47,14 +49,14 @@ enum BlockNaming {
   /// From names of the projections' weights and biases: what `blocks.0.attn.qkv.bias` and `blocks.0.attn.proj.bias` share.
   private static func weightPath(_ block: AttentionBlock, _ view: GraphView) -> String? {
     var modules: [[Substring]] = []
-    for projection in [block.query, block.key, block.value, block.outputProjection].compactMap({ $0 }) {
-      let names = [projection.weight.value, projection.bias?.value].compactMap { $0 }.filter { $0.index < view.original.values.count }.map {
-        view.original[$0].name
-      }
-      for name in names {
-        let parts = name.split(separator: ".")
-        if parts.count >= 2, !name.contains("/"), !name.contains(":") { modules.append(Array(parts.dropLast())) }
-      }
+    var values = block.weights.map(\.value)
+    if let projected = block.projected {
+      values += [projected.query, projected.key, projected.value, projected.outputProjection].compactMap { $0?.bias?.value }
+    }
+    for value in values where value.index < view.original.values.count {
+      let name = view.original[value].name
+      let parts = name.split(separator: ".")
+      if parts.count >= 2, !name.contains("/"), !name.contains(":") { modules.append(Array(parts.dropLast())) }
     }
     guard let first = modules.first else { return nil }
     var common = first

@@ -10,6 +10,8 @@ struct GraphView {
   let uses: Uses
   /// Whether a value's elements depend on an input of the graph (its sizes do not count).
   private let dependent: HandleMap<ValueTag, Bool>
+  /// What each axis of each activation means.
+  let labels: AxisLabels
 
   init(_ typed: TypedGraph, original: Graph) {
     self.typed = typed
@@ -28,6 +30,7 @@ struct GraphView {
       if depends { for output in node.outputs { if let output { dependent[output] = true } } }
     }
     self.dependent = dependent
+    labels = AxisLabels(typed) { dependent[$0] && typed.constant($0) == nil }
   }
 
   var graph: Graph { typed.graph }

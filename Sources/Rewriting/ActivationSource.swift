@@ -54,7 +54,7 @@ public struct Fitting {
   /// Samples that a fit uses: some of calibration, then some held out that measure it. More would hardly change sums over
   /// that many patches, and each costs time at every trial of a search.
   static func fitSamples(_ source: any ActivationSource) -> (all: Range<Int>, calibration: Int) {
-    let calibration = min(source.calibrationCount, 256)
+    let calibration = min(source.calibrationCount, 128)
     let heldOut = min(source.sampleCount - source.calibrationCount, max(1, calibration / 2))
     return ((source.calibrationCount - calibration)..<(source.calibrationCount + heldOut), calibration)
   }

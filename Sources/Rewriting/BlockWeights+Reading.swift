@@ -8,7 +8,7 @@ extension BlockWeights {
   /// The weights of a recognized block.
   ///
   /// - Throws: `rewriteRefused` when a weight cannot be read as numbers or has another size than the block says.
-  init(_ block: AttentionBlock, in graph: TypedGraph) throws(Failure) {
+  init(_ block: ProjectedAttention, in graph: TypedGraph) throws(Failure) {
     func elements(_ view: WeightView?, _ what: String) throws(Failure) -> [Double]? {
       guard let view else { return nil }
       guard let elements = view.materialized(), elements.allSatisfy(\.isFinite) else {

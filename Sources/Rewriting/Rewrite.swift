@@ -108,13 +108,13 @@ public struct RewriteCandidate: Sendable {
 
 /// Where a rewrite is applied: one block of the graph as read.
 public struct RewriteSite: Sendable {
-  public var block: AttentionBlock
+  public var block: ProjectedAttention
   /// The block's place among the blocks of the graph.
   public var index: Int
   /// The graph as read, typed.
   public var original: TypedGraph
 
-  public init(block: AttentionBlock, index: Int, original: TypedGraph) {
+  public init(block: ProjectedAttention, index: Int, original: TypedGraph) {
     self.block = block
     self.index = index
     self.original = original

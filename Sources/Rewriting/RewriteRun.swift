@@ -44,16 +44,37 @@ public struct RewriteRun {
     done = ["": RewrittenGraph(graph: original.graph, blocks: [])]
   }
 
-  public func site(_ index: Int) -> RewriteSite { RewriteSite(block: blocks[index], index: index, original: original) }
+  /// Where a rewrite would be applied; nil for a block that is no plain attention.
+  public func site(_ index: Int) -> RewriteSite? {
+    blocks[index].projected.map { RewriteSite(block: $0, index: index, original: original) }
+  }
+
+  private func plainSite(_ index: Int) throws(Failure) -> RewriteSite {
+    guard let site = site(index) else { throw Failure(.rewriteRefused, RewriteRun.refusal(blocks[index]), at: .element(blocks[index].name)) }
+    return site
+  }
+
+  /// Why no rewrite takes a block of another kind.
+  public static func refusal(_ block: AttentionBlock) -> String {
+    switch block.family {
+    case .channelGate, .spatialGate: "it is a \(block.family.rawValue), which no rewrite handles"
+    case .tokenMixing, .convMixing: "it mixes tokens by constants (\(block.family.rawValue)), which no rewrite handles"
+    case .selfAttention, .causal: "its queries, keys and values are no plain linear projections of one tensor of tokens"
+    default: "it is \(block.family.rawValue) attention, not self-attention over all tokens"
+    }
+  }
 
   /// Why a rewrite does not apply to a block; nil when it does.
-  public func refusal(_ choice: BlockRewrite) -> String? { choice.rewrite.refusal(site(choice.index)) }
+  public func refusal(_ choice: BlockRewrite) -> String? {
+    guard let site = site(choice.index) else { return RewriteRun.refusal(blocks[choice.index]) }
+    return choice.rewrite.refusal(site)
+  }
 
   /// What a search may try at a block of the original, cheapest first.
   public mutating func candidates(_ choice: BlockRewrite) throws(Failure) -> [RewriteCandidate] {
     fitting.current = original.graph
     fitting.state = ""
-    return try choice.rewrite.candidates(site(choice.index), &fitting)
+    return try choice.rewrite.candidates(plainSite(choice.index), &fitting)
   }
 
   /// The graph with these rewrites, at most one for each block.
@@ -73,8 +94,9 @@ public struct RewriteRun {
         if let reason = refusal(choice) { throw Failure(.rewriteRefused, reason, at: .element(blocks[choice.index].name)) }
         fitting.current = result.graph
         fitting.state = key
-        let fitted = try choice.rewrite.fit(site(choice.index), &fitting)
-        result.graph = try fitted.patch(site(choice.index), on: result.graph).commit()
+        let site = try plainSite(choice.index)
+        let fitted = try choice.rewrite.fit(site, &fitting)
+        result.graph = try fitted.patch(site, on: result.graph).commit()
         result.blocks.append(RewrittenBlock(index: choice.index, rewrite: choice.rewrite, fitted: fitted))
         done[next] = result
       }

@@ -11,7 +11,7 @@ public import Diagnostics
   public init<E: Error>(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(E) -> Void) throws(E) {
     self.byteCount = byteCount
     owned = true
-    unsafe base = UnsafeMutableRawPointer.allocate(byteCount: Swift.max(byteCount, 1), alignment: 64)
+    unsafe base = HeapPolicy.allocate(byteCount: byteCount)
     try unsafe fill(UnsafeMutableRawBufferPointer(start: base, count: byteCount))
   }
 

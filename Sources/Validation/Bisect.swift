@@ -73,7 +73,8 @@ public struct Bisect: Sendable {
     if reference.blocks.count == model.blocks.count {
       for (x, y) in zip(reference.blocks, model.blocks) {
         let roles: [(ValueID?, ValueID?)] = [
-          (x.normInput, y.normInput), (x.input, y.input), (map(x), map(y)), (x.merged, y.merged), (x.output, y.output), (x.residualSum, y.residualSum),
+          (x.projected?.normInput, y.projected?.normInput), (x.input, y.input), (map(x.projected), map(y.projected)),
+          (x.projected?.merged, y.projected?.merged), (x.output, y.output), (x.residualSum, y.residualSum),
         ]
         for case let (value?, other?) in roles where partner[value] == nil && agree(reference.graph.type(of: value), model.graph.type(of: other)) {
           partner[value] = other
@@ -117,8 +118,9 @@ public struct Bisect: Sendable {
     return partner.count - a.inputs.count >= (count + 1) / 2 ? partner : [:]
   }
 
-  private static func map(_ block: AttentionBlock) -> ValueID? {
-    if case .softmax(_, _, let probabilities, .separate) = block.core { probabilities } else { nil }
+  private static func map(_ block: ProjectedAttention?) -> ValueID? {
+    guard let block else { return nil }
+    return if case .softmax(_, _, let probabilities, .separate) = block.core { probabilities } else { nil }
   }
 
   /// The same element type, and dimensions that are the same numbers where both are known.

@@ -98,7 +98,7 @@ import Validation
     let live = Set(rewritten.graph.order)
     for index in [1, 3] {
       let block = subject.analysis.recognized.blocks[index]
-      if case .softmax(let node, _, _, _) = block.core { #expect(live.contains(node)) }
+      if case .softmax(let node, _, _, _)? = block.projected?.core { #expect(live.contains(node)) }
     }
   }
 

@@ -23,7 +23,8 @@ import Testing
       var lines: [String] = []
       for block in found.blocks {
         lines.append("attention \(block)")
-        lines.append("  input=\(name(block.input)) merged=\(name(block.merged)) output=\(name(block.output)) residual=\(name(block.residualSum))")
+        lines.append("  input=\(name(block.input)) merged=\(name(block.projected?.merged)) output=\(name(block.output)) residual=\(name(block.residualSum))")
+        guard let block = block.projected else { continue }
         lines.append("  query=\(name(block.query.weight.value)) key=\(name(block.key.weight.value)) value=\(name(block.value.weight.value))")
         switch block.core {
         case .softmax(_, let scores, let probabilities, let layout): lines.append("  scores=\(name(scores)) probabilities=\(name(probabilities)) \(layout)")

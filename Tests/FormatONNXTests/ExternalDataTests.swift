@@ -144,6 +144,11 @@ import Testing
     patch.replace(graph.outputs[0], with: patch.add(.binary(.add), [graph.outputs[0], added], name: "sum"))
     let edited = try patch.commit()
 
+    // Untouched files, too: other readers take no message beyond the limit.
+    let untouched = try ONNXWriter.segments(for: graph, dataFileName: "o.data", embeddedLimit: 2000)
+    #expect(untouched.main.reduce(0) { $0 + $1.count } < 2000)
+    #expect(untouched.external.first?.segments.reduce(0) { $0 + $1.count } == 4000)
+
     let inside = try ONNXWriter.segments(for: edited)
     #expect(inside.external.isEmpty)
     let outside = try ONNXWriter.segments(for: edited, dataFileName: "o.data", embeddedLimit: 6000)

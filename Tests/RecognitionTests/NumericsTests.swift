@@ -53,8 +53,8 @@ import Testing
       let path = model.path(dialect)
       guard let arrays = try? ArrayArchive.read(path: String(path.dropLast(5)) + ".npz") else { continue }
       let (graph, found) = try ZooModel.recognize(path)
-      let result = try Executor(graph).run(Self.inputs(graph, arrays), keeping: found.blocks.flatMap { [$0.input, $0.output] })
-      for block in found.blocks {
+      let result = try Executor(graph).run(Self.inputs(graph, arrays), keeping: found.blocks.compactMap(\.projected).flatMap { [$0.input, $0.output] })
+      for block in found.blocks.compactMap(\.projected) {
         let x = try #require(result.values[block.input])
         let expected = try #require(result.values[block.output])
         let (y, size) = try Self.attend(block, x, graph)
@@ -81,7 +81,7 @@ import Testing
   }
 
   /// softmax(scale Q K^T + bias) V W + b in float64, (batch, token, channel).
-  static func attend(_ block: AttentionBlock, _ x: Tensor, _ graph: Graph) throws -> ([Double], (batch: Int, tokens: Int, channels: Int)) {
+  static func attend(_ block: ProjectedAttention, _ x: Tensor, _ graph: Graph) throws -> ([Double], (batch: Int, tokens: Int, channels: Int)) {
     let (layout, steps) = (block.inputLayout, steps(x.dims))
     let (batches, tokens, width) = (x.dims[layout.batch], x.dims[layout.token], x.dims[layout.channel])
     let elements = try #require(x.doubles())

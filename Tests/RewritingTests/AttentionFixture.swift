@@ -80,7 +80,7 @@ struct AttentionFixture {
     var sink = DiagnosticSink()
     let typed = try Inference.infer(graph, sink: &sink)
     let layout = order == .batchFirst ? TokenLayout.batchFirst : TokenLayout(batch: 1, token: 0, channel: 2)
-    let block = AttentionBlock(
+    let block = ProjectedAttention(
       name: "attn", family: .selfAttention, heads: h, headDim: d, valueDim: d, queryTokens: Dim(n), keyTokens: Dim(n), scale: scale, bias: bias,
       input: input, inputLayout: layout, keyInput: input, query: queryProjection, key: keyProjection, value: valueProjection,
       outputProjection: outputProjection,

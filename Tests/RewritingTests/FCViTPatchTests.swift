@@ -150,7 +150,7 @@ import Testing
 
   @Test func refusalsHaveReasons() throws {
     let fixture = try AttentionFixture(weights)
-    func refusal(_ parameters: [String] = [], _ change: (inout AttentionBlock) -> Void) throws -> String? {
+    func refusal(_ parameters: [String] = [], _ change: (inout ProjectedAttention) -> Void) throws -> String? {
       var site = fixture.site
       change(&site.block)
       return try FCViT(parameters: parameters).refusal(site)

@@ -11,3 +11,9 @@ void vc_set_temporary_file(const char *path);
 
 /// Handlers for signals that end the process: see AbnormalEnd.
 void vc_install_signal_handlers(void);
+
+/// Keeps freed memory for the next allocation instead of giving it back to the system, from now on.
+void vc_keep_freed_memory(void);
+
+/// Asks for huge pages behind the memory at a multiple of 2 MiB.
+void vc_prefer_huge_pages(void *base, size_t length);

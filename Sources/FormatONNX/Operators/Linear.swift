@@ -18,10 +18,7 @@ enum LinearRules {
       return .op(.matrix(.einsum(equation: equation)), of: view)
     },
     "Conv": { view throws(Failure) in
-      let groups = try view.int("group", default: 1)
-      guard groups > 0 else { throw view.bad("group", "is not positive") }
-      guard let window = try window(&view, kernel: view.ints("kernel_shape") ?? []) else { return .unsupported("its rank is not declared") }
-      return .op(.convolution(.conv(window, groups: groups)), of: view)
+      try convolution(&view).map { .op($0, of: view) } ?? .unsupported("its rank is not declared")
     },
     "ConvTranspose": { view throws(Failure) in
       let groups = try view.int("group", default: 1)
@@ -58,6 +55,21 @@ enum LinearRules {
     return .op(
       .matrix(.fusedMatMul(.init(alpha: alpha, transposeA: transposeA, transposeB: transposeB, transposeBatchA: batchA, transposeBatchB: batchB))),
       of: view)
+  }
+
+  /// Conv's attributes; nil where its rank is not told.
+  static func convolution(_ view: inout NodeView) throws(Failure) -> Op? {
+    let groups = try view.int("group", default: 1)
+    guard groups > 0 else { throw view.bad("group", "is not positive") }
+    return try window(&view, kernel: view.ints("kernel_shape") ?? []).map { .convolution(.conv($0, groups: groups)) }
+  }
+
+  /// MaxPool's or AveragePool's attributes.
+  static func pool(_ name: String, _ view: inout NodeView) throws(Failure) -> Op? {
+    let window = try poolWindow(&view)
+    let ceilMode = try view.flag("ceil_mode")
+    if name == "MaxPool" { return .pooling(.max(window, ceilMode: ceilMode)) }
+    return .pooling(.average(window, ceilMode: ceilMode, countIncludePad: try view.flag("count_include_pad")))
   }
 
   private static func poolWindow(_ view: inout NodeView) throws(Failure) -> Window {

@@ -5,15 +5,17 @@ enum OperatorRules {
     switch domain {
     case "", "ai.onnx": standard[opType]
     case "com.microsoft": microsoft[opType]
-    default: nil
+    default: CatalogueRules.rules(domain: domain)[opType]
     }
   }
 
   private static let standard = merged([
     ElementwiseRules.standard, LinearRules.standard, NormalizationRules.standard, LayoutRules.standard, IndexingRules.standard, AttentionRules.standard,
+    CatalogueRules.rules(domain: ""),
   ])
   private static let microsoft = merged([
     ElementwiseRules.microsoft, LinearRules.microsoft, NormalizationRules.microsoft, AttentionRules.microsoft,
+    CatalogueRules.rules(domain: "com.microsoft"), QuantizedRules.microsoft, FusedRules.microsoft,
   ])
 
   private static func merged(_ families: [[String: ReadingRule]]) -> [String: ReadingRule] {

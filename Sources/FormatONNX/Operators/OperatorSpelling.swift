@@ -6,6 +6,7 @@ internal import Tensors
 struct OperatorSpelling {
   enum Attribute {
     case int(Int), float(Float), string(String), ints([Int]), tensor(Tensor)
+    case bytes([UInt8]), floats([Float]), strings([[UInt8]])
   }
   var domain = ""
   var name: String
@@ -49,6 +50,7 @@ struct SpellingRequest {
     case .indexing(let op): try spelling(of: op)
     case .generator(let op): try spelling(of: op)
     case .attention(let op): try spelling(of: op)
+    case .catalogued(let op): try spelling(of: op)
     case .foreign(let op):
       throw Failure(.notExpressible, "'\(op.name)' is known by its record in a file only, and this node has none", at: .element(node.name))
     }

@@ -9,14 +9,14 @@ internal import Tensors
 /// queries, keys and values over the projected tokens tell the roles. Everything else that a softmax between two
 /// products can be is refused with its reason.
 enum MultiHeadAttention {
-  static func recognize(_ anchor: NodeID, _ view: GraphView) -> Finding? {
+  static func recognize(_ anchor: NodeID, _ view: GraphView) -> PlainFinding? {
     guard case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0), let probabilities = view.graph[anchor].output(0)
     else { return nil }
     do throws(Refusal) {
       guard let path = try scorePath(scores, probabilities, view) else { return nil }
       guard let product = try view.valueProduct(probabilities) else { throw Refusal(anchor, "the probabilities multiply no values") }
       let attention = try Attention(view, softmax: anchor, axis: axis, path: path, product: product)
-      return .block(try attention.block())
+      return .projected(try attention.block())
     } catch {
       guard let at = view.original(of: error.at) ?? view.original(of: anchor) else { return nil }
       return .nearMiss(NearMiss(at: at, lookedLike: error.family, reason: error.reason))
@@ -34,6 +34,12 @@ enum MultiHeadAttention {
       throw error
     }
   }
+}
+
+/// Plain attention, or the first fact that it lacks.
+enum PlainFinding {
+  case projected(ProjectedAttention)
+  case nearMiss(NearMiss)
 }
 
 /// One attention under examination.
@@ -169,7 +175,7 @@ private struct Attention {
     }
   }
 
-  func block() throws(Refusal) -> AttentionBlock {
+  func block() throws(Refusal) -> ProjectedAttention {
     let branch = try OutputBranch(view, from: product.product, roles: roles)
     let core = try core()
     let bias = ScoreBiasReading.read(path.biases, view, map: map(core) ?? query.base)
@@ -190,7 +196,7 @@ private struct Attention {
     let tokens = roles.queryTokens.size ?? 1
     let keys = roles.keyTokens.size ?? 1
     let (parameters, cost) = figures(q, k, v, branch.projection, tokens: tokens, keys: keys)
-    return AttentionBlock(
+    return ProjectedAttention(
       name: "", family: bias.causal ? .causal : .selfAttention, heads: roles.heads, headDim: roles.headDim, valueDim: roles.valueDim, queryTokens: tokens,
       keyTokens: keys, scale: scale(), bias: bias.bias, qkNorm: query.norm ?? key.norm ?? "none", rotary: query.rotary || key.rotary, causal: bias.causal,
       input: input, inputLayout: inputLayout,

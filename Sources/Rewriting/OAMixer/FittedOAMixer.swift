@@ -15,7 +15,7 @@ public struct FittedOAMixer: FittedRewrite {
   private let blockMacs: Int
   private let tokenWidth: Int
 
-  init(rewrite: OAMixer, grid: PatchGrid, kappa: Double, loss: Double? = nil, block: AttentionBlock) {
+  init(rewrite: OAMixer, grid: PatchGrid, kappa: Double, loss: Double? = nil, block: ProjectedAttention) {
     self.rewrite = rewrite
     self.grid = grid
     self.kappa = kappa

@@ -7,7 +7,7 @@ internal import Tensors
 /// Adds a bias to a block's scores before the softmax, wherever the block keeps it.
 enum ScoreBiasInsertion {
   /// Why this block has no place for a bias; nil when it has.
-  static func refusal(_ block: AttentionBlock, in graph: TypedGraph) -> String? {
+  static func refusal(_ block: ProjectedAttention, in graph: TypedGraph) -> String? {
     switch block.core {
     case .softmax(_, let scores, _, _):
       return graph.shape(of: scores)?.rank == nil ? "the shape of its scores is not known" : nil

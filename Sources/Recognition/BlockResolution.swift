@@ -1,0 +1,67 @@
+internal import GraphIR
+internal import Inference
+internal import Operators
+internal import Tensors
+
+/// Settles which findings are blocks of their own and which are parts of others.
+enum BlockResolution {
+  static func resolved(_ blocks: [AttentionBlock], _ view: GraphView) -> [AttentionBlock] {
+    var result = CascadedGroups.joined(blocks, view)
+    // What mixes or gates inside a larger block is a part of it.
+    var owners: [NodeID: Int] = [:]
+    for (index, block) in result.enumerated() where !isSmall(block.family) || isSoftmax(block.anchor, view) { for node in block.nodes { owners[node] = index } }
+    result = result.enumerated().filter { index, block in
+      guard isSmall(block.family), let owner = owners[block.anchor] else { return true }
+      return owner == index
+    }.map(\.element)
+    return result.sorted { $0.anchor < $1.anchor }
+  }
+
+  private static func isSoftmax(_ node: NodeID, _ view: GraphView) -> Bool { if case .softmax = view.original[node].op { true } else { false } }
+
+  private static func isSmall(_ family: AttentionFamily) -> Bool {
+    switch family {
+    case .channelGate, .spatialGate, .tokenMixing, .convMixing: true
+    default: false
+    }
+  }
+}
+
+/// Cascaded group attention (Liu et al. 2023): each head attends by itself, and what it gives is added to what the next
+/// one reads. One block for all heads of a cascade.
+enum CascadedGroups {
+  static func joined(_ blocks: [AttentionBlock], _ view: GraphView) -> [AttentionBlock] {
+    var result: [AttentionBlock] = []
+    for block in blocks {
+      guard block.heads == 1, let last = result.last, last.family == .cascaded || last.heads == 1, feeds(last, block, view) else {
+        result.append(block)
+        continue
+      }
+      var merged = last
+      merged.family = .cascaded
+      merged.heads = (last.heads ?? 1) + 1
+      merged.nodes = Set(last.nodes + block.nodes).sorted()
+      merged.parameters = last.parameters &+ block.parameters
+      merged.cost = Cost(macs: last.cost.macs &+ block.cost.macs, elementwise: last.cost.elementwise &+ block.cost.elementwise)
+      merged.weights += block.weights
+      merged.output = block.output
+      merged.projected = nil
+      merged.residualAdd = block.residualAdd
+      merged.residualSum = block.residualSum
+      result[result.count - 1] = merged
+    }
+    return result
+  }
+
+  /// Whether the input of `next` is the sum of a part of the tensor and what `previous` gives.
+  private static func feeds(_ previous: AttentionBlock, _ next: AttentionBlock, _ view: GraphView) -> Bool {
+    guard let add = previous.residualAdd, let sum = previous.residualSum, let input = next.input else { return false }
+    guard sum == input || view.ancestry(input, limit: 4).contains(sum) else { return false }
+    // The other operand is a part of the channels, as the first head's input is.
+    return view.original[add].inputs.compactMap { $0 }.contains { operand in
+      guard let producer = view.original.producer(of: operand) else { return false }
+      if case .layout(let op) = view.original[producer].op { return op == .slice || { if case .split = op { true } else { false } }() }
+      return false
+    }
+  }
+}

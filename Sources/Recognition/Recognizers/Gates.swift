@@ -1,0 +1,125 @@
+internal import GraphIR
+internal import Inference
+internal import Operators
+internal import Tensors
+
+/// Gates: a product of a tensor with a squashed descriptor that lacks its places (channel gates: squeeze-and-excitation,
+/// ECA, CBAM, gather-excite) or its channels (spatial gates).
+enum Gates {
+  static func recognize(_ id: NodeID, _ view: GraphView) -> Finding? {
+    let node = view.graph[id]
+    guard node.op == .binary(.multiply), let a = node.input(0), let b = node.input(1), view.isActivation(a), view.isActivation(b), a != b,
+      let output = node.output(0), let whole = view.shape(output), whole.rank >= 3
+    else { return nil }
+    for (x, gate) in [(a, b), (b, a)] where view.shape(x) == whole {
+      if let block = channelGate(id, x, gate, view) ?? spatialGate(id, x, gate, view) { return .block(block) }
+    }
+    return nil
+  }
+
+  private static func channelGate(_ id: NodeID, _ x: ValueID, _ gate: ValueID, _ view: GraphView) -> AttentionBlock? {
+    let places = view.labels.factors(x, .token)
+    let own = view.labels.factors(gate, .token)
+    let isPoint = places.isEmpty && (view.shape(x)?.rank ?? 0) == 4
+    guard own.count < places.count || (isPoint && own.isEmpty), !view.labels.factors(gate, .channel).isEmpty else { return nil }
+    if own.isEmpty {
+      let descriptor = Descriptor(view, of: gate)
+      guard !descriptor.pools.isEmpty, !descriptor.squashes.isEmpty || (squeezed(descriptor, view)) else { return nil }
+      if isPoint, !descriptor.sources.contains(x) { return nil }
+      // A softmax that weighs places is a global context, not a gate of its own.
+      if descriptor.pools.allSatisfy({ if case .matrix = view.graph[$0].op { true } else { false } }), descriptor.squashes.isEmpty { return nil }
+      return make(.channelGate, id, x, descriptor, view)
+    }
+    // Some axes of places are left: gates along rows or columns.
+    let descriptor = Descriptor(view, of: gate, limit: 24)
+    guard let squash = descriptor.squashes.first, squash == view.producer(unwrapped(gate, view))?.id, poolsAlongOneAxis(descriptor, view) else { return nil }
+    return make(.spatialGate, id, x, descriptor, view)
+  }
+
+  /// Two linear layers or more between pool and gate, though without a squashing function (scales, normed gates).
+  private static func squeezed(_ descriptor: Descriptor, _ view: GraphView) -> Bool { false }
+
+  private static func poolsAlongOneAxis(_ descriptor: Descriptor, _ view: GraphView) -> Bool {
+    descriptor.nodes.contains { id in
+      if case .reduction = view.graph[id].op { true } else if case .pooling = view.graph[id].op { true } else { false }
+    }
+  }
+
+  /// The value behind rearrangements and broadcasts.
+  private static func unwrapped(_ value: ValueID, _ view: GraphView) -> ValueID {
+    var value = value
+    for _ in 0..<8 {
+      guard let (_, node) = view.producer(value), case .layout = node.op, let input = node.input(0), node.inputs.count <= 5 else { break }
+      value = input
+    }
+    return value
+  }
+
+  private static func spatialGate(_ id: NodeID, _ x: ValueID, _ gate: ValueID, _ view: GraphView) -> AttentionBlock? {
+    guard !view.labels.factors(x, .channel).isEmpty, view.labels.factors(gate, .channel).isEmpty, view.shape(gate) != view.shape(x),
+      !view.labels.factors(gate, .token).isEmpty
+    else { return nil }
+    var value = gate
+    var nodes: [NodeID] = []
+    var squashed = false
+    var linear: NodeID?
+    for _ in 0..<16 {
+      guard let (made, node) = view.producer(value), let input = node.input(0), view.isActivation(input) else { break }
+      switch node.op {
+      case .unary(.sigmoid), .unary(.hardSigmoid), .unary(.tanh): squashed = true
+      case .clip: squashed = true
+      case .convolution, .matrix: linear = linear ?? made
+      case .binary, .normalization, .cast, .layout, .unary, .reduction: break
+      default:
+        value = gate
+      }
+      nodes.append(made)
+      if linear != nil, squashed { break }
+      value = input
+    }
+    guard squashed else { return nil }
+    var descriptor = Descriptor(view, of: gate, limit: 0)
+    descriptor.nodes = nodes
+    descriptor.linears = linear.map { [$0] } ?? []
+    return make(.spatialGate, id, x, descriptor, view)
+  }
+
+  private static func make(_ family: AttentionFamily, _ id: NodeID, _ x: ValueID, _ descriptor: Descriptor, _ view: GraphView) -> AttentionBlock {
+    let output = view.graph[id].output(0)
+    var block = AttentionBlock(
+      family: family, queryTokens: view.labels.factors(x, .token).size ?? 1, keyTokens: view.labels.factors(x, .token).size ?? 1,
+      input: view.original(of: x), output: output.flatMap { view.original(of: $0) }, anchor: view.original(of: id) ?? id,
+      weights: descriptor.linears.reversed().compactMap { linear in
+        view.graph[linear].inputs.compactMap { $0 }.first { !view.isActivation($0) }.flatMap { view.original(of: $0) }.map {
+          BlockWeight(role: "gate", value: $0)
+        }
+      },
+      nodes: view.originals(of: descriptor.nodes + [id]), cost: view.cost(descriptor.linears))
+    var parameters = 0
+    for linear in Set(descriptor.linears) {
+      parameters = parameters &+ view.parameterCount(linear, bias: view.graph[linear].input(2) ?? view.addedBias(linear))
+    }
+    block.parameters = parameters
+    if family == .channelGate {
+      if descriptor.pools.count > 1 { block.traits.append("\(descriptor.pools.count) descriptors") }
+      if descriptor.picksToken { block.traits.append("a token among the descriptors") }
+      if let only = descriptor.linears.first, descriptor.linears.count == 1, case .convolution = view.graph[only].op, let w = view.graph[only].input(1),
+        let dims = view.shape(w)?.concrete, dims.count == 3, dims[0] == 1, dims[1] == 1
+      {
+        block.traits.append("a convolution over channels")
+        block.geometry.kernel = [dims[2]]
+      }
+    }
+    return block
+  }
+}
+
+extension GraphView {
+  /// The constant added right behind a linear layer.
+  func addedBias(_ linear: NodeID) -> ValueID? {
+    guard let output = graph[linear].output(0), let reader = uses.onlyReader(of: output), graph[reader].op == .binary(.add), let b = graph[reader].input(1),
+      !isActivation(b)
+    else { return nil }
+    return b
+  }
+}
