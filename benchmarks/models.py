@@ -11,9 +11,10 @@ import argparse
 import logging
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import timm
-import torch
+if TYPE_CHECKING:
+    import torch
 
 #: Name of the benchmark, timm's name, side of the image.
 MODELS = {
@@ -33,6 +34,9 @@ EXPORTERS = ("legacy", "dynamo")
 
 def build(name: str) -> torch.nn.Module:
     """Random weights with statistics as after training: the normalizations of a fresh network would be identities."""
+    import timm
+    import torch
+
     torch.manual_seed(0)
     model = timm.create_model(MODELS[name][0], pretrained=False).eval()
     with torch.no_grad():
@@ -46,6 +50,8 @@ def build(name: str) -> torch.nn.Module:
 
 
 def export(name: str, exporter: str, path: Path) -> None:
+    import torch
+
     side = MODELS[name][1]
     model = build(name)
     # More than one sample, lest a tracer takes the axis for a constant.

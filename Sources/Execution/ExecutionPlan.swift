@@ -44,11 +44,15 @@ public final class ExecutionPlan {
       (arenaBytes, packedBytes, stepCount) = (0, 0, interpreter.count)
       return
     }
+    let precision: ProductPrecision = options.precision == .bfloat16 ? .bfloat16 : .float32
+    guard precision.isSupported else {
+      throw Failure(.kernelFailure, "this CPU has no instructions for bfloat16", advice: "run with --precision f32")
+    }
     // Packing makes a second form of the weights, so a model that does not fit is refused before it is read.
     let constants = typed.graph.values.handles.reduce(0) { $0 + (typed.graph.constant($1)?.byteCount ?? 0) }
     try ExecutionPlan.checkMemory(constants)
     Parallel.use(threads: options.threads)
-    let builder = PlanBuilder(typed, keeping: keeping, precision: options.precision == .bfloat16 ? .bfloat16 : .float32, weights: weights)
+    let builder = PlanBuilder(typed, keeping: keeping, precision: precision, weights: weights)
     try builder.build()
     let memory = MemoryPlan(builder.slots, builder.steps)
     let needed = memory.arenaBytes + builder.workspace.byteCount

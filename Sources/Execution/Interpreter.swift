@@ -92,7 +92,7 @@ final class Interpreter {
       } catch {
         throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
       }
-      if profiles { profile.append(StepTime(nodes: [id], kernel: node.op.name.mnemonic, seconds: Measurement.now - start)) }
+      if profiles { profile.append(StepTime(nodes: [id], kernel: node.op.name.mnemonic, start: start, seconds: Measurement.now - start)) }
       for value in program.freed[index] { frame[value] = nil }
     }
   }

@@ -14,7 +14,7 @@ extension PlanBuilder {
     guard xDims.count >= 3, xDims.count <= 5, let geometry = geometry(window, xDims, Array(wDims.dropFirst(2)), yDims) else { return false }
     let weight = try dense(view(of: kernel))
     guard let tensor = slots[weight.slot].constant else { return false }
-    if groups == 1, geometry.kernel == geometry.strides, geometry.dilations.allSatisfy({ $0 == 1 }),
+    if groups == 1, zip(geometry.kernel, geometry.strides).allSatisfy({ $0 <= $1 }), geometry.dilations.allSatisfy({ $0 == 1 }),
       (geometry.padBegin + geometry.padEnd).allSatisfy({ $0 == 0 })
     {
       return try planPatches(id, node, weight, geometry, yDims)
@@ -67,11 +67,11 @@ extension PlanBuilder {
     guard let input = node.input(0), let output = node.output(0) else { return false }
     let source = try view(of: input)
     let spatial = window.kernel.count
-    // Rows and columns that no patch reaches are left out: (N, C, …) as (N, C, patches, inside, …).
+    // Rows and columns that no patch reaches, behind the last or between two, are left out: (N, C, …) as (N, C, patches, inside, …).
     var (dims, strides) = (Array(source.dims[..<2]), Array(source.layout.strides[..<2]))
     for axis in 0..<spatial {
       dims += [y[axis + 2], window.kernel[axis]]
-      strides += [source.layout.strides[axis + 2] * window.kernel[axis], source.layout.strides[axis + 2]]
+      strides += [source.layout.strides[axis + 2] * window.strides[axis], source.layout.strides[axis + 2]]
     }
     let order = [0] + (0..<spatial).map { 2 + 2 * $0 } + [1] + (0..<spatial).map { 3 + 2 * $0 }
     let patches = source.with(Strided(dims: dims, strides: strides).permuted(order))

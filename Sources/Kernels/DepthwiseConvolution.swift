@@ -36,7 +36,10 @@ public import Diagnostics
     let (lanes, count) = (Int(VC_DEPTHWISE_CHANNELS), window.kernel[0] * window.kernel[1])
     var packed = [Float](repeating: 0, count: (x[1] + lanes - 1) / lanes * lanes * count)
     for channel in 0..<x[1] {
-      for tap in 0..<count { packed[(channel / lanes * count + tap) * lanes + channel % lanes] = unsafe weights.loadUnaligned(fromByteOffset: (channel * count + tap) * 4, as: Float.self) }
+      for tap in 0..<count {
+        packed[(channel / lanes * count + tap) * lanes + channel % lanes] = unsafe weights.loadUnaligned(
+          fromByteOffset: (channel * count + tap) * 4, as: Float.self)
+      }
     }
     taps = packed
     self.workspace = workspace

@@ -20,6 +20,17 @@ public enum Running {
     let result: RunResult
     do throws(Failure) { result = try executor.run(samples.inputs) } catch { throw error.located(file: path) }
     let running = started.duration(to: clock.now)
+    let peak = Measurement.peakResidentBytes
+    var error: PrecisionError?
+    if options.precision == .bfloat16 {
+      var precise = options
+      precise.precision = .float32
+      do throws(Failure) {
+        error = PrecisionError(of: result, against: try Executor(graph, options: precise).run(samples.inputs), outputs: graph.outputs)
+      } catch {
+        throw error.located(file: path)
+      }
+    }
     var archive = ArrayArchive()
     var ports: [PortSummary] = []
     for id in graph.outputs {
@@ -29,7 +40,8 @@ public enum Running {
     }
     try archive.write(to: output, protecting: [path, inputs])
     return RunReport(
-      samples: samples.count, threads: options.threads, loadMilliseconds: loading.milliseconds, runMilliseconds: running.milliseconds, outputs: ports)
+      samples: samples.count, threads: options.threads, loadMilliseconds: loading.milliseconds, runMilliseconds: running.milliseconds, outputs: ports,
+      peakResidentBytes: peak, error: error)
   }
 }
 

@@ -81,14 +81,18 @@ public struct ProfileReport: Sendable {
     func table(_ title: String, _ groups: [Group]) -> String {
       var table = TextTable([.left(title), .right("steps"), .right("ms"), .right("share"), .right("GFLOP/s"), .right("of peak")])
       for group in groups {
-        table.add([group.name, String(group.count), Numerals.fixed(group.milliseconds, 3), Numerals.fixed(100 * group.milliseconds / total, 1) + " %"] + speed(group.gigaflops))
+        table.add(
+          [group.name, String(group.count), Numerals.fixed(group.milliseconds, 3), Numerals.fixed(100 * group.milliseconds / total, 1) + " %"]
+            + speed(group.gigaflops))
       }
       return table.text(style, indent: "")
     }
     var text = "\n" + (peakGigaflops.map { "peak of this CPU: \(Numerals.fixed($0, 0)) GFLOP/s\n\n" } ?? "") + table("operator", operators)
     if !blocks.isEmpty { text += "\n" + table("attention block", blocks) }
     let shown = style.verbose ? steps : Array(steps.sorted { $0.milliseconds > $1.milliseconds }.prefix(10))
-    var slowest = TextTable([.left(style.verbose ? "step" : "slowest steps"), .left("kernel"), .right("nodes"), .right("ms"), .right("GFLOP/s"), .right("of peak")])
+    var slowest = TextTable([
+      .left(style.verbose ? "step" : "slowest steps"), .left("kernel"), .right("nodes"), .right("ms"), .right("GFLOP/s"), .right("of peak"),
+    ])
     for step in shown {
       slowest.add(
         [step.name.isEmpty ? "(\(step.op))" : step.name, step.kernel, String(step.nodes.count), Numerals.fixed(step.milliseconds, 3)]

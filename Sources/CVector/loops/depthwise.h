@@ -3,10 +3,11 @@
 // cache. No include guard: loops/unit.h compiles this text once per vector unit.
 
 /// Outputs side by side whose sums stay in registers.
-#define DEPTHWISE_TILE (TILE_LANES == 4 ? 8 : TILE_ROWS)
+#define DEPTHWISE_TILE (TILE_LANES == 4 ? 16 : TILE_ROWS)
 
+/// Any kernel and geometry: `outputs` is a constant where this is expanded.
 INLINE void depthwise_tile(const VCDepthwise *shape, const float *const *rows, const float *taps, lanes start, float *y, const int outputs) {
-  lanes sum[8];
+  lanes sum[16];
   ptrdiff_t step = shape->column_stride * LANES, next = shape->column_dilation * LANES;
 #pragma clang loop unroll(full)
   for (int o = 0; o < outputs; o++) sum[o] = start;
@@ -24,28 +25,68 @@ INLINE void depthwise_tile(const VCDepthwise *shape, const float *const *rows, c
   for (int o = 0; o < outputs; o++) store(y + o * LANES, sum[o]);
 }
 
+#if TILE_LANES == 4
+/// Neighbors without strides and dilations under `columns` taps a row, a constant as well: each input is loaded once and
+/// goes to all sums that need it, while the row's taps stay in registers.
+INLINE void depthwise_sliding(size_t kernel_rows, const float *const *rows, const float *taps, lanes start, float *y, const int columns,
+                              const int outputs) {
+  lanes sum[16];
+#pragma clang loop unroll(full)
+  for (int o = 0; o < outputs; o++) sum[o] = start;
+  for (size_t i = 0; i < kernel_rows; i++) {
+    const float *x = rows[i];
+    lanes tap[7];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) tap[j] = load(taps + j * LANES);
+#pragma clang loop unroll(full)
+    for (int p = 0; p < outputs + columns - 1; p++) {
+      lanes v = load(x + p * LANES);
+#pragma clang loop unroll(full)
+      for (int j = 0; j < columns; j++)
+        if (p - j >= 0 && p - j < outputs) sum[p - j] += tap[j] * v;
+    }
+    taps += columns * LANES;
+  }
+#pragma clang loop unroll(full)
+  for (int o = 0; o < outputs; o++) store(y + o * LANES, sum[o]);
+}
+
+/// The widths of the usual feature maps; zero where there is no such loop.
+INLINE int depthwise_usual(const VCDepthwise *shape, const float *const *rows, const float *taps, lanes start, float *y, size_t outputs) {
+  if (shape->column_stride != 1 || shape->column_dilation != 1) return 0;
+  switch (shape->kernel_columns * 32 + outputs) {
+#define SLIDING(columns, outputs) case columns * 32 + outputs: depthwise_sliding(shape->kernel_rows, rows, taps, start, y, columns, outputs); return 1;
+    SLIDING(3, 7) SLIDING(3, 8) SLIDING(3, 14) SLIDING(3, 16)
+    SLIDING(5, 7) SLIDING(5, 8) SLIDING(5, 14) SLIDING(5, 16)
+    SLIDING(7, 7) SLIDING(7, 8) SLIDING(7, 14) SLIDING(7, 16)
+#undef SLIDING
+  }
+  return 0;
+}
+#endif
+
 INLINE void depthwise_row(const VCDepthwise *shape, const float *const *rows, const float *taps, lanes start, float *y) {
   for (size_t o = 0; o < shape->y_columns;) {
-    size_t left = shape->y_columns - o;
-    // Two even parts rather than a full one and a rest that cannot hide the latency of its sums.
-    size_t count = left <= DEPTHWISE_TILE ? left : left < 2 * DEPTHWISE_TILE ? (left + 1) / 2 : DEPTHWISE_TILE;
+    // Even parts rather than full ones and a rest that cannot hide the latency of its sums.
+    size_t left = shape->y_columns - o, parts = (left + DEPTHWISE_TILE - 1) / DEPTHWISE_TILE, count = (left + parts - 1) / parts;
     const float *from[VC_DEPTHWISE_ROWS];
+    float *to = y + o * LANES;
     for (size_t i = 0; i < shape->kernel_rows; i++) from[i] = rows[i] + (ptrdiff_t)o * shape->column_stride * LANES;
-    switch (count) {
-    case 1: depthwise_tile(shape, from, taps, start, y + o * LANES, 1); break;
-    case 2: depthwise_tile(shape, from, taps, start, y + o * LANES, 2); break;
-#if TILE_ROWS == 6
-    case 3: depthwise_tile(shape, from, taps, start, y + o * LANES, 3); break;
-    case 4: depthwise_tile(shape, from, taps, start, y + o * LANES, 4); break;
-    case 5: depthwise_tile(shape, from, taps, start, y + o * LANES, 5); break;
-    case 6: depthwise_tile(shape, from, taps, start, y + o * LANES, 6); break;
-#if TILE_LANES == 4
-    case 7: depthwise_tile(shape, from, taps, start, y + o * LANES, 7); break;
-    case 8: depthwise_tile(shape, from, taps, start, y + o * LANES, 8); break;
-#endif
-#endif
-    }
     o += count;
+#if TILE_LANES == 4
+    if (depthwise_usual(shape, from, taps, start, to, count)) continue;
+#endif
+    switch (count) {
+#define COUNT(n) case n: depthwise_tile(shape, from, taps, start, to, n); break;
+      COUNT(1) COUNT(2)
+#if TILE_ROWS == 6
+      COUNT(3) COUNT(4) COUNT(5) COUNT(6)
+#if TILE_LANES == 4
+      COUNT(7) COUNT(8) COUNT(9) COUNT(10) COUNT(11) COUNT(12) COUNT(13) COUNT(14) COUNT(15) COUNT(16)
+#endif
+#endif
+#undef COUNT
+    }
   }
 }
 
