@@ -14,11 +14,15 @@ public enum Canonicalizer {
     IdentityForm.rules + ConstantForm.rules + ScaleForm.rules + ProductForm.rules + ShapeForm.rules + PartForm.rules + NormalizationForm.rules
     + ActivationForm.rules + SoftmaxForm.rules + AttentionForm.rules
 
-  public static func canonicalize(_ typed: TypedGraph) throws(Failure) -> TypedGraph {
+  ///
+  /// Bodies come first: calls of the model's own functions are replaced by what they stand for, branches by the one that
+  /// is always taken, and the nodes of a body have the node that held it as their origin.
+  public static func canonicalize(_ given: TypedGraph) throws(Failure) -> TypedGraph {
+    var sink = DiagnosticSink()
+    let typed = try given.inliningBodies(sink: &sink)
     var sweep = Sweep(typed)
     for id in typed.graph.order { sweep.visit(id) }
     if sweep.patch.isEmpty { return typed }
-    var sink = DiagnosticSink()
     return try typed.applying(sweep.patch, sink: &sink)
   }
 }

@@ -12,6 +12,7 @@ extension PlanBuilder {
     if case .matMul = op, try planSpelledAttention(id) { return true }
     var (x, y) = (try view(of: a), try view(of: b))
     switch op {
+    case .determinant: return false
     case .matMul:
       return try planProduct(id, x, y, output)
     case .gemm(let alpha, let beta, let transposeA, let transposeB):

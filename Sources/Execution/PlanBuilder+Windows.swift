@@ -96,6 +96,7 @@ extension PlanBuilder {
     switch op {
     case .globalAverage: return try planReduce([id], "GlobalAveragePool", .mean, input, axes: Set(2..<xDims.count), output)
     case .globalMax: return try planReduce([id], "GlobalMaxPool", .maximum, input, axes: Set(2..<xDims.count), output)
+    case .maxByColumns, .lp, .globalLp, .unpool: return false
     case .max(let given, let ceilMode):
       guard !ceilMode else { return false }
       (kind, window) = (.maximum, given)
@@ -121,10 +122,14 @@ extension PlanBuilder {
     let rank = view.layout.rank
     let whole = try plain(view)
     let wanted = Strided(dims: whole.dims, order: channelsLast(rank))
-    if whole.layout.isPacked, whole.layout.memoryOrder.filter({ whole.dims[$0] != 1 }) == channelsLast(rank).filter({ whole.dims[$0] != 1 }) {
-      return whole.with(wanted)
-    }
+    if isChannelsLast(whole.layout) { return whole.with(wanted) }
     return try copyOrdered(whole, channelsLast(rank))
+  }
+
+  /// Whether the elements lie in that order. oneDNN takes descriptions that differ at axes of one element only for equal
+  /// and may then mix up the primitives that it keeps for them, so no such two must be tried one after the other.
+  private func isChannelsLast(_ layout: Strided) -> Bool {
+    layout.isPacked && layout.memoryOrder.filter { layout.dims[$0] != 1 } == channelsLast(layout.rank).filter { layout.dims[$0] != 1 }
   }
 
   private func copyOrdered(_ view: View, _ order: [Int]) throws(Failure) -> View {
@@ -148,6 +153,7 @@ extension PlanBuilder {
     for axis in 0..<axes {
       let extent = (kernel[axis] - 1) * dilations[axis] + 1
       switch window.padding {
+      case .toSizes: return nil
       case .valid:
         begin.append(0)
         end.append(0)

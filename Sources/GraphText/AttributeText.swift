@@ -181,6 +181,9 @@ struct AttributeReader {
     }
   }
 
+  /// nil where the attribute is left out; an empty list is one.
+  mutating func optionalIntegers(_ name: String) throws(Failure) -> [Int]? { values[name] == nil ? nil : try integers(name) }
+
   mutating func word(_ name: String) throws(Failure) -> String? {
     switch values.removeValue(forKey: name) {
     case .word(let text)?: text
@@ -193,6 +196,8 @@ struct AttributeReader {
     guard case .string(let text)? = values.removeValue(forKey: name) else { throw failure("the attribute '\(name)' is missing or not a string") }
     return text
   }
+
+  mutating func optionalString(_ name: String) throws(Failure) -> String? { values[name] == nil ? nil : try string(name) }
 
   /// One of `choices` by its word; the first is the default.
   mutating func choice<T>(_ name: String, _ choices: [(String, T)]) throws(Failure) -> T {

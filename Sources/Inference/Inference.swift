@@ -25,28 +25,41 @@ public enum Inference {
     var walk = Walk(graph: graph, bindings: bindings)
     try walk.seed()
     for id in graph.order { try walk.visit(id, sink: &sink) }
-    return TypedGraph(graph: graph, facts: walk.facts, bindings: bindings)
+    return TypedGraph(graph: graph, facts: walk.facts, bindings: bindings, reliesOnDeclarations: walk.reliesOnDeclarations)
   }
 }
 
-/// The state of one walk.
-private struct Walk {
+/// The state of one walk: of a graph, or of a body in it (`Inference+Bodies`).
+struct Walk {
   let graph: Graph
   let bindings: Bindings
   var facts: HandleMap<ValueTag, Fact?>
-  private var budget = Inference.graphBudget
+  /// Arithmetic that folding may still take.
+  var budget: Int
+  /// Bodies around this graph, and nodes of bodies that may still be walked: calls could multiply them without end.
+  let depth: Int
+  var bodyNodes: Int
+  /// Whether anything is known because the file says so and no rule tells it.
+  var reliesOnDeclarations = false
 
-  init(graph: Graph, bindings: Bindings) {
+  init(graph: Graph, bindings: Bindings, depth: Int = 0, bodyNodes: Int = 1 << 20, budget: Int = Inference.graphBudget) {
     self.graph = graph
     self.bindings = bindings
+    self.depth = depth
+    self.bodyNodes = bodyNodes
+    self.budget = budget
     facts = HandleMap(count: graph.values.count, initial: nil)
   }
 
-  mutating func seed() throws(Failure) {
+  mutating func seedConstants() {
     for index in 0..<graph.values.count {
       let id = ValueID(raw: UInt32(index))
       if case .constant(let tensor) = graph[id].definition { facts[id] = Fact(tensor.type, value: .tensor(tensor)) }
     }
+  }
+
+  mutating func seed() throws(Failure) {
+    seedConstants()
     for id in graph.inputs {
       guard let type = try bindings.type(ofInput: graph[id]) else { continue }
       facts[id] = Fact(named(type, graph[id].name))
@@ -56,7 +69,15 @@ private struct Walk {
   mutating func visit(_ id: NodeID, sink: inout DiagnosticSink) throws(Failure) {
     let node = graph[id]
     guard let op = node.op.semantics else {
-      for output in node.outputs { if let output { facts[output] = try declaredFact(output) } }
+      let results = factsOfBodies(node)
+      for (index, output) in node.outputs.enumerated() {
+        guard let output else { continue }
+        if index < results.count, let fact = results[index] {
+          facts[output] = try reconciled(output, fact, sink: &sink)
+        } else {
+          facts[output] = try declaredFact(output)
+        }
+      }
       return
     }
     var operands: [Fact?] = []
@@ -119,13 +140,14 @@ private struct Walk {
   }
 
   /// The type that the file declares, for values that no rule tells of.
-  private func declaredFact(_ value: ValueID) throws(Failure) -> Fact? {
+  private mutating func declaredFact(_ value: ValueID) throws(Failure) -> Fact? {
     guard let type = try bindings.declaredType(of: graph[value]) else { return nil }
+    reliesOnDeclarations = true
     return Fact(named(type, graph[value].name))
   }
 
   /// The inferred fact, with unknown sizes taken from the file's declaration where it has them.
-  private func reconciled(_ id: ValueID, _ fact: Fact, sink: inout DiagnosticSink) throws(Failure) -> Fact {
+  private mutating func reconciled(_ id: ValueID, _ fact: Fact, sink: inout DiagnosticSink) throws(Failure) -> Fact {
     let value = graph[id]
     var fact = fact
     if value.declaredType != nil, let declared = try bindings.declaredType(of: value) {
@@ -136,9 +158,11 @@ private struct Walk {
       } else if let shape = fact.type.shape, let own = declared.shape {
         if fact.value == nil, shape.dims.contains(where: { $0.symbols.contains(Dim.unknown.description) }) {
           fact.type.shape = Shape(zip(shape.dims, own.dims).map { $0.symbols.contains(Dim.unknown.description) ? $1 : $0 })
+          reliesOnDeclarations = true
         }
       } else if fact.type.shape == nil {
         fact.type.shape = declared.shape
+        reliesOnDeclarations = true
       }
     }
     fact.type = named(fact.type, value.name)

@@ -134,14 +134,14 @@ struct MatrixProductTests {
     guard vc_select_unit(unit) != 0 else { return }
     defer { vc_select_widest_unit() }
     var numbers = Numbers(15)
-    for (m, k, n) in [(1, 1, 1), (7, 5, 33), (50, 64, 64), (197, 96, 130), (600, 20, 500)] {
+    for (m, k, n) in [(2, 1, 1), (7, 5, 33), (50, 64, 64), (197, 96, 130), (600, 20, 500)] {
       for threads in [1, 3] {
         Parallel.use(threads: threads)
         defer { Parallel.use(threads: 1) }
         let (a, b, c, row) = (randomMatrix(m, k, &numbers), randomMatrix(k, n, &numbers), Strided(dense: [m, n]), Strided(dense: [1, n]))
         var (x, w) = (numbers.floats(span(a)), numbers.floats(span(b)))
-        x[0] = [.nan, .infinity, -.infinity, 1e-40][numbers.int(0...3)]
-        w[w.count - 1] = 1e-41
+        x[0] = [.nan, .infinity, -.infinity, .leastNonzeroMagnitude][numbers.int(0...3)]
+        w[w.count - 1] = .leastNonzeroMagnitude
         let (bias, gain, shift, residual) = (numbers.floats(n), numbers.floats(n), numbers.floats(n), numbers.floats(m * n))
         let product = Self.reference(rowMajor(x, a).map(Double.init), rowMajor(w, b).map(Double.init), batch: 1, batchA: 1, batchB: 1, m, k, n)
         let activation: Pointwise.Function = [.relu, .clip(-0.25, 0.5), .leakyRelu(0.1)][numbers.int(0...2)]

@@ -7,6 +7,10 @@ struct OperatorSpelling {
   enum Attribute {
     case int(Int), float(Float), string(String), ints([Int]), tensor(Tensor)
     case bytes([UInt8]), floats([Float]), strings([[UInt8]])
+    /// A body; `GraphEmission` writes it.
+    case graph(Subgraph)
+
+    var isGraph: Bool { if case .graph = self { true } else { false } }
   }
   var domain = ""
   var name: String
@@ -39,17 +43,29 @@ struct SpellingRequest {
     case .select: try plain("Where", since: 9)
     case .clip: try clip()
     case .cast(let type): try plain("Cast", since: 6, [("to", .int(Int(type.rawValue)))])
+    case .conversion(let op): try spelling(of: op)
     case .matrix(let op): try spelling(of: op)
     case .convolution(let op): try spelling(of: op)
     case .pooling(let op): try spelling(of: op)
     case .normalization(let op): try spelling(of: op)
     case .softmax(.softmax(let axis)): try softmax("Softmax", axis: axis)
     case .softmax(.logSoftmax(let axis)): try softmax("LogSoftmax", axis: axis)
+    case .softmax(.hardmax(let axis)): try softmax("Hardmax", axis: axis)
     case .reduction(let op): try spelling(of: op)
     case .layout(let op): try spelling(of: op)
     case .indexing(let op): try spelling(of: op)
+    case .selection(let op): try spelling(of: op)
+    case .cumulative(let op): try spelling(of: op)
     case .generator(let op): try spelling(of: op)
+    case .random(let op): try spelling(of: op)
     case .attention(let op): try spelling(of: op)
+    case .rotary(let op): try spelling(of: op)
+    case .recurrence(let op): try spelling(of: op)
+    case .loss(let op): try spelling(of: op)
+    case .control(let op): try spelling(of: op)
+    case .sequence(let op): try spelling(of: op)
+    case .call(let op):
+      throw Failure(.notExpressible, "the call of '\(op.name)' is known by its record in a file only, and this node has none", at: .element(node.name))
     case .catalogued(let op): try spelling(of: op)
     case .foreign(let op):
       throw Failure(.notExpressible, "'\(op.name)' is known by its record in a file only, and this node has none", at: .element(node.name))
