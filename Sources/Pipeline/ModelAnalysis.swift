@@ -10,6 +10,8 @@ public struct ModelAnalysis: Sendable {
   public var file: FileFacts
   /// The graph as read, with types.
   public var typed: TypedGraph
+  /// The snapshot in which blocks were recognized.
+  public var canonical: TypedGraph
   public var recognized: Recognized
   public var findings: [Diagnostic]
 
@@ -40,6 +42,7 @@ public struct ModelAnalysis: Sendable {
       canonical = typed
       self.findings.append(Diagnostic(error.code, "no canonical form, so attention may be missed: \(error.message)", at: error.at, level: .note))
     }
+    self.canonical = canonical
     recognized = AttentionRecognition.recognize(canonical, original: typed.graph)
   }
 }

@@ -81,9 +81,11 @@ struct AxisLabels {
   init(_ typed: TypedGraph, isActivation: (ValueID) -> Bool) {
     let graph = typed.graph
     layouts = HandleMap(count: graph.values.count, initial: nil)
+    var convolved = Set<ValueID>()
+    for (_, node) in graph.liveNodes { if case .convolution = node.op, let x = node.input(0) { convolved.insert(x) } }
     for input in graph.inputs {
       guard let type = typed.type(of: input), let shape = type.shape else { continue }
-      layouts[input] = inputLayout(shape, isFloating: type.element.isFloatingPoint)
+      layouts[input] = inputLayout(shape, isFloating: type.element.isFloatingPoint, isConvolved: convolved.contains(input))
     }
     for (id, node) in graph.liveNodes {
       maker = id
@@ -111,13 +113,13 @@ struct AxisLabels {
   }
 
   /// Images are (batch, channel, row, column), or with channels last where those are few; tokens (batch, token, channel).
-  private mutating func inputLayout(_ shape: Shape, isFloating: Bool) -> AxisLayout {
+  private mutating func inputLayout(_ shape: Shape, isFloating: Bool, isConvolved: Bool) -> AxisLayout {
     var kinds: [AxisKind] = [.batch]
     switch shape.rank {
     case 0: return AxisLayout([])
     case 1: kinds = [.batch]
     case 2: kinds = isFloating ? [.batch, .channel] : [.batch, .token]
-    case 3: kinds = [.batch, .token, .channel]
+    case 3: kinds = isConvolved ? [.batch, .channel, .token] : [.batch, .token, .channel]
     default:
       let channelsLast = (shape[shape.rank - 1].value ?? .max) <= 4 && (shape[1].value ?? .max) > 4
       kinds += Array(repeating: .token, count: shape.rank - 1)
