@@ -4,6 +4,7 @@
 #   make demo      a trained vision transformer read, rewritten two ways, proved and written back
 #   make test      all tests
 #   make bench     time and memory beside cp and ONNX Runtime
+#   make conformance  the backend tests of the onnx package, on vitconv and ONNX Runtime: docs/conformance.md
 #   make fixtures  trains and draws the fixtures again
 #   make format    formats the sources; `make lint` only checks
 #   make proto     the C in Sources/CONNX again from schemas/onnx.proto
@@ -35,7 +36,7 @@ define install
 	fi
 endef
 
-.PHONY: proto build demo test bench fixtures format lint manual install deps swift clean
+.PHONY: proto build demo test bench conformance fixtures format lint manual install deps swift clean
 
 swift:
 	@command -v swift >/dev/null || { echo "make: Swift 6.2 or newer is needed and was not found: https://www.swift.org/install" >&2; exit 1; }
@@ -79,12 +80,18 @@ $(VENV)/bench/.ready: benchmarks/requirements.txt
 $(VENV)/fixtures/.ready: fixtures/make/requirements.txt
 	$(call venv,fixtures,$<)
 
+$(VENV)/conformance/.ready: conformance/requirements.txt
+	$(call venv,conformance,$<)
+
 bench: build $(VENV)/bench/.ready
 	$(VENV)/bench/bin/python benchmarks/bench.py $(BIN)
 
+conformance: build $(VENV)/conformance/.ready
+	$(VENV)/conformance/bin/python conformance/conformance.py $(BIN)
+
 # Training takes about half an hour; the small files are committed.
 fixtures: $(VENV)/fixtures/.ready
-	cd fixtures/make && for script in arrays operator_cases hostile zoo vectors digits shapes; do \
+	cd fixtures/make && for script in arrays operator_cases cases hostile zoo vectors digits shapes; do \
 	  echo "make: fixtures/make/$$script.py"; ../../$(VENV)/fixtures/bin/python $$script.py; done
 
 # The manual from the declarations of the commands.

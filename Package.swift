@@ -45,6 +45,8 @@ let package = Package(
     library("Diagnostics", []),
     // Mapped files, bounded cursors, read limits, whole-or-nothing output.
     library("Bytes", ["Diagnostics", "CSystem"]),
+    // Bytes of picture files to pixels.
+    library("Images", ["Diagnostics", "CImage"]),
     // Element types, shapes with symbolic dimensions, tensors and their storage.
     library("Tensors", ["Bytes"]),
     // Typed ids, arenas, the graph, its operators, patches, the structural verifier.
@@ -56,11 +58,11 @@ let package = Package(
     // NumPy archives of arrays.
     library("FormatNPZ", ["Tensors", "CZip"]),
     // Folders of PNG and JPEG images as samples.
-    library("FormatImage", ["Tensors", "CImage"]),
+    library("FormatImage", ["Tensors", "Images"]),
     // Numerics on buffers; knows no graph.
     library("Kernels", ["Tensors", "COneDNN", "CVector"]),
     // What each Op means: shape rule, cost, kernel.
-    library("Operators", ["GraphIR", "Kernels"]),
+    library("Operators", ["GraphIR", "Kernels", "Images"]),
     // Graph to TypedGraph.
     library("Inference", ["Operators"]),
     // Exporters' dialects to one dialect, on a snapshot.

@@ -15,11 +15,15 @@ public enum Canonicalizer {
     + NormalizationForm.rules
     + ActivationForm.rules + SoftmaxForm.rules + AttentionForm.rules
 
-  public static func canonicalize(_ typed: TypedGraph) throws(Failure) -> TypedGraph {
+  ///
+  /// Calls of the model's own functions come first: they are replaced by what they stand for, and the nodes of a body have
+  /// the call as their origin.
+  public static func canonicalize(_ given: TypedGraph) throws(Failure) -> TypedGraph {
+    var sink = DiagnosticSink()
+    let typed = try given.inliningCalls(sink: &sink)
     var sweep = Sweep(typed)
     for id in typed.graph.order { sweep.visit(id) }
     if sweep.patch.isEmpty { return typed }
-    var sink = DiagnosticSink()
     return try typed.applying(sweep.patch, sink: &sink)
   }
 }

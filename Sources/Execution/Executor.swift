@@ -18,7 +18,8 @@ public final class Executor {
   }
 
   public init(_ graph: Graph, options: RunOptions = RunOptions()) {
-    self.graph = graph
+    // Ids stay. Calls that stand for too many nodes are run as they are.
+    self.graph = (try? graph.inliningCalls()) ?? graph
     self.options = options
   }
 

@@ -8,17 +8,23 @@ internal import Tensors
 /// sequences, optionals, control flow; and, with single precision widened to double, for judging the fast kernels.
 ///
 /// Each node is given tensors whose shapes are known by then, so its shape rule is held against what really flows.
-/// Heavy nodes run by the fast kernels (`NodeKernels`), all others by their reference kernels.
+/// Heavy nodes run by the fast kernels (`NodeKernels`), all others by their reference kernels. Bodies run the same way
+/// (`Interpreter+Control`).
 final class Interpreter {
   private let program: Program
-  private let precision: Precision
+  let precision: Precision
   /// Elements that inference knows, beside the graph's own constants.
   private let known: (ValueID) -> Tensor?
   private let profiles: Bool
   private var kernels: NodeKernels?
+  private let timeLimit: Double?
   /// When the run has to be over.
   private var deadline: Double = .infinity
-  private let timeLimit: Double?
+  private var programs: [Subgraph: Program] = [:]
+  private let bodyRunLimit: Int
+  private var bodyRuns = 0
+  /// Bytes made since memory was last looked at.
+  private var unchecked = 0
 
   var count: Int { program.nodes.count }
 
@@ -26,6 +32,7 @@ final class Interpreter {
     precision = options.precision
     profiles = options.profiles
     timeLimit = options.timeLimit
+    bodyRunLimit = options.bodyRunLimit
     // In double precision everything is computed again: what inference folded was rounded to single precision.
     known = options.precision == .reference ? { _ in nil } : { typed.constant($0) }
     kernels = options.precision == .reference ? nil : NodeKernels(options)
@@ -43,10 +50,11 @@ final class Interpreter {
 
   func run(_ inputs: [ValueID: RuntimeValue]) throws(Failure) -> RunResult {
     deadline = timeLimit.map { Measurement.now + $0 } ?? .infinity
+    bodyRuns = 0
     var frame = Frame(program.graph)
     for (value, given) in inputs { frame[value] = precision == .reference ? try widened(given) : given }
     var profile: [StepTime] = []
-    try run(program, &frame, known: known, profile: &profile)
+    try run(program, &frame, known: known, profile: profiles ? { profile.append($0) } : nil)
     var result = RunResult(values: [:], profile: profile)
     for value in program.wanted {
       switch try self.value(value, of: program, &frame, known) {
@@ -69,7 +77,32 @@ final class Interpreter {
     }
   }
 
-  private func run(_ program: Program, _ frame: inout Frame, known: (ValueID) -> Tensor?, profile: inout [StepTime]) throws(Failure) {
+  /// One run of a body: formal inputs, and what the node captures; gives the body's outputs.
+  func run(_ body: Subgraph, _ formals: [RuntimeValue], captured: [RuntimeValue]) throws(Failure) -> [RuntimeValue] {
+    bodyRuns += 1
+    guard bodyRuns <= bodyRunLimit else { throw Failure(.runLimit, "bodies of loops and functions run more than \(bodyRunLimit) times") }
+    let program = program(of: body)
+    guard body.formals.count == formals.count else {
+      throw Failure(.operandCount, "a body takes \(body.formals.count) inputs and is given \(formals.count)")
+    }
+    var frame = Frame(body.graph)
+    for (value, given) in zip(body.formals, formals) { frame[value] = given }
+    for (value, index) in zip(body.graph.inputs.suffix(body.captures.count), body.captures) { frame[value] = captured[index] }
+    let nothing: (ValueID) -> Tensor? = { _ in nil }
+    try run(program, &frame, known: nothing, profile: nil)
+    var results: [RuntimeValue] = []
+    for output in body.graph.outputs { results.append(try value(output, of: program, &frame, nothing)) }
+    return results
+  }
+
+  private func program(of body: Subgraph) -> Program {
+    if let program = programs[body] { return program }
+    let program = Program(body.graph, wanted: body.graph.outputs)
+    programs[body] = program
+    return program
+  }
+
+  private func run(_ program: Program, _ frame: inout Frame, known: (ValueID) -> Tensor?, profile: ((StepTime) -> Void)?) throws(Failure) {
     let graph = program.graph
     for (index, id) in program.nodes.enumerated() {
       let node = graph[id]
@@ -83,16 +116,19 @@ final class Interpreter {
         for input in node.inputs {
           if let input { operands.append(try value(input, of: program, &frame, known)) } else { operands.append(nil) }
         }
-        let results = try evaluate(
-          node, operands, isConstant: { index in node.input(index).map { graph.constant($0) != nil } ?? false }, key: .init(program, id))
+        var captured: [RuntimeValue] = []
+        for value in node.captures { captured.append(try self.value(value, of: program, &frame, known)) }
+        let isConstant = { (index: Int) in node.input(index).map { graph.constant($0) != nil } ?? false }
+        let results = try evaluate(node, operands, captured, isConstant: isConstant, key: .init(program, id))
         guard results.count >= node.outputs.count else {
           throw Failure(.internalError, "\(node.op.name.mnemonic) made \(results.count) results of \(node.outputs.count)")
         }
         for (output, result) in zip(node.outputs, results) { if let output { frame[output] = result } }
+        try checkMemory(results)
       } catch {
         throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
       }
-      if profiles { profile.append(StepTime(nodes: [id], kernel: node.op.name.mnemonic, seconds: Measurement.now - start)) }
+      profile?(StepTime(nodes: [id], kernel: node.op.name.mnemonic, seconds: Measurement.now - start))
       for value in program.freed[index] { frame[value] = nil }
     }
   }
@@ -102,18 +138,42 @@ final class Interpreter {
     guard let constant = program.graph.constant(value) ?? known(value) else {
       throw Failure(.internalError, "'\(program.graph[value].name)' is read before it is computed")
     }
-    let result = RuntimeValue.tensor(precision == .reference ? try widened(constant) : constant)
-    frame[value] = result
-    return result
+    guard precision == .reference else { return .tensor(constant) }
+    if let wide = program.widenedConstants[value] { return .tensor(wide) }
+    let wide = try widened(constant)
+    program.widenedConstants[value] = wide
+    return .tensor(wide)
+  }
+
+  /// Sequences and nested loops may hold ever more, and no plan knows how much: the process is looked at now and then.
+  private func checkMemory(_ results: [RuntimeValue]) throws(Failure) {
+    for case .tensor(let tensor) in results { unchecked += tensor.byteCount }
+    guard unchecked > 64 << 20 else { return }
+    unchecked = 0
+    guard Measurement.residentBytes <= Measurement.physicalBytes / 10 * 8 else {
+      throw Failure(.outOfMemory, "the run holds \(Measurement.residentBytes >> 20) MiB of the machine's \(Measurement.physicalBytes >> 20)")
+    }
   }
 
   // MARK: One node
 
   private func evaluate(
-    _ node: Node, _ operands: [RuntimeValue?], isConstant: (Int) -> Bool, key: NodeKernels.NodeKey
+    _ node: Node, _ operands: [RuntimeValue?], _ captured: [RuntimeValue], isConstant: (Int) -> Bool, key: NodeKernels.NodeKey
   ) throws(Failure) -> [RuntimeValue] {
-    if case .unary(.identity) = node.op, let first = operands.first, let value = first { return [value] }
     let op = precision == .reference ? node.op.widened : node.op
+    switch op {
+    case .unary(.identity): if let first = operands.first, let value = first { return [value] }
+    case .control(let control): return try run(control, node, operands, captured)
+    case .call(let call): return try run(call.body, operands.compactMap { $0 }, captured: captured)
+    case .sequence(let sequence):
+      try sequence.arity.check(node, sequence.mnemonic)
+      return try sequence.evaluate(operands, resultCount: node.outputs.count)
+    case .catalogued(let row):
+      guard let container = row.containerSemantics else { break }
+      try container.arity.check(node, container.mnemonic)
+      return try container.evaluate(operands, resultCount: node.outputs.count)
+    default: break
+    }
     guard let semantics = op.semantics else { throw Interpreter.noKernel(node) }
     try semantics.checkArity(node)
     var tensors: [Tensor?] = []

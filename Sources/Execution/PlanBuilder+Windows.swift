@@ -52,7 +52,7 @@ extension PlanBuilder {
       }
     }
     guard var convolution = try prepare(source) else { return false }
-    if convolution.isSlow, source.layout != target.with(Strided(dims: xDims, order: channelsLast(xDims.count))).layout {
+    if convolution.isSlow, !isChannelsLast(source.layout) {
       // There is no tuned kernel for these two layouts; there may be one for channels-last on both sides.
       let moved = try copyOrdered(source, channelsLast(xDims.count))
       if let other = try prepare(moved) { (convolution, source) = (other, moved) }
@@ -128,10 +128,14 @@ extension PlanBuilder {
     let whole = try plain(view)
     if whole.layout.isDense { return whole.with(Strided(dense: whole.dims)) }
     let wanted = Strided(dims: whole.dims, order: channelsLast(rank))
-    if whole.layout.isPacked, whole.layout.memoryOrder.filter({ whole.dims[$0] != 1 }) == channelsLast(rank).filter({ whole.dims[$0] != 1 }) {
-      return whole.with(wanted)
-    }
+    if isChannelsLast(whole.layout) { return whole.with(wanted) }
     return try copyOrdered(whole, channelsLast(rank))
+  }
+
+  /// Whether the elements lie in that order. oneDNN takes descriptions that differ at axes of one element only for equal
+  /// and may then mix up the primitives that it keeps for them, so no such two must be tried one after the other.
+  private func isChannelsLast(_ layout: Strided) -> Bool {
+    layout.isPacked && layout.memoryOrder.filter { layout.dims[$0] != 1 } == channelsLast(layout.rank).filter { layout.dims[$0] != 1 }
   }
 
   private func copyOrdered(_ view: View, _ order: [Int]) throws(Failure) -> View {

@@ -8,6 +8,8 @@ final class Program {
   let nodes: [NodeID]
   /// For each node, the values that nobody reads afterwards.
   let freed: [[ValueID]]
+  /// Constants in double precision, once they have been read so.
+  var widenedConstants: [ValueID: Tensor] = [:]
 
   /// - Parameter isKnown: whether a value needs no node, since its elements are known before the run.
   init(_ graph: Graph, wanted: [ValueID], isKnown: (ValueID) -> Bool = { _ in false }) {

@@ -19,6 +19,9 @@ public struct RunOptions: Hashable, Sendable {
   /// Seconds that a run may take before it is given up between two steps; nil: as long as it takes.
   public var timeLimit: Double?
 
+  /// How often bodies of loops and functions may run in one run, all together: a loop may have no end.
+  public var bodyRunLimit = 1 << 22
+
   public init(threads: Int = RunOptions.cores, precision: Precision = .float32, profiles: Bool = false, timeLimit: Double? = nil) {
     self.threads = Swift.max(1, threads)
     self.precision = precision
@@ -74,6 +77,16 @@ public enum Measurement {
     var usage = rusage()
     guard unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
     return usage.ru_maxrss * 1024
+  }
+
+  /// The memory that is resident now; 0 where the system does not tell.
+  static var residentBytes: Int {
+    guard let file = unsafe fopen("/proc/self/statm", "r") else { return 0 }
+    defer { unsafe fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    guard unsafe fgets(&line, 128, file) != nil else { return 0 }
+    let words = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(separator: " ")
+    return words.count > 1 ? (Int(words[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
   }
 
   static var physicalBytes: Int { Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))) }

@@ -1,5 +1,6 @@
 public import Diagnostics
 internal import Glibc
+internal import Images
 public import Tensors
 
 /// How pixels become what a model was trained on: `(pixel / 255 - mean) / deviation` for each channel.

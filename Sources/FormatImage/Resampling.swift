@@ -1,3 +1,5 @@
+internal import Images
+
 /// Separable resampling with a triangle filter whose support grows with the reduction, half-pixel centers: what image
 /// libraries call antialiased bilinear.
 struct TriangleFilter {

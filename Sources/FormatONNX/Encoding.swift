@@ -30,16 +30,28 @@ extension WireEncoder {
     return info
   }
 
-  /// NodeProto.
+  /// NodeProto, without the bodies among its attributes.
   static func node(_ spelling: OperatorSpelling, name: String, inputs: [String], outputs: [String]) -> WireEncoder {
     var node = WireEncoder()
     for input in inputs { node.field(1, string: input) }
     for output in outputs { node.field(2, string: output) }
     if !name.isEmpty { node.field(3, string: name) }
     node.field(4, string: spelling.name)
-    for attribute in spelling.attributes { node.field(5, message: .attribute(attribute.name, attribute.value)) }
+    for attribute in spelling.attributes where !attribute.value.isGraph { node.field(5, message: .attribute(attribute.name, attribute.value)) }
     if !spelling.domain.isEmpty { node.field(7, string: spelling.domain) }
     return node
+  }
+
+  /// The fields of an AttributeProto before and after its value.
+  static func attributeHead(_ name: String) -> WireEncoder {
+    var head = WireEncoder()
+    head.field(1, string: name)
+    return head
+  }
+  static func attributeTail(_ kind: AttributeMessage.Kind) -> WireEncoder {
+    var tail = WireEncoder()
+    tail.field(20, integer: Int64(kind.rawValue))
+    return tail
   }
 
   /// AttributeProto.
@@ -67,6 +79,7 @@ extension WireEncoder {
     case .ints(let numbers):
       for number in numbers { attribute.field(8, integer: Int64(number)) }
       kind = .ints
+    case .graph: kind = .graph
     case .bytes(let bytes):
       attribute.field(4, bytes: bytes)
       kind = .string

@@ -17,8 +17,11 @@ struct GraphAssembly {
 
   let decoder: TensorDecoder
   let opsets: [String: Int]
-  let functions: Set<FunctionName>
-  let records: [RecordRange]
+  let library: FunctionLibrary
+  /// The graph's fields in the file; nil for bodies, which are kept with the records of their nodes.
+  let records: [RecordRange]?
+  /// How many graphs this one is inside of.
+  let depth: Int
   var builder: GraphBuilder
   /// Names that subgraphs define.
   private(set) var innerNames: Set<String> = []
@@ -28,16 +31,20 @@ struct GraphAssembly {
   private var read: Set<String> = []
   /// Names that nodes of this graph make.
   private var made: Set<String> = []
+  /// Declared types of values that are no tensors.
+  private var containers: [String: ValueType] = [:]
+  private var initializerNames: Set<String> = []
   private var notes = Notes()
   private var foreign: [(diagnostic: Diagnostic, count: Int)] = []
   private var foreignIndices: [String: Int] = [:]
   private var suffixes: [String: Int] = [:]
 
-  init(decoder: TensorDecoder, opsets: [String: Int], functions: Set<FunctionName>, records: [RecordRange]) {
+  init(decoder: TensorDecoder, opsets: [String: Int], library: FunctionLibrary, records: [RecordRange]?, depth: Int = 0) {
     self.decoder = decoder
     self.opsets = opsets
-    self.functions = functions
+    self.library = library
     self.records = records
+    self.depth = depth
     builder = GraphBuilder(name: "", opsets: opsets)
   }
 
@@ -64,21 +71,37 @@ struct GraphAssembly {
   }
 
   mutating func assemble(_ graph: GraphMessage) throws(Failure) -> Notes {
-    for info in graph.valueInfo { try declare(info) }
-    for info in graph.outputs { try declare(info) }
+    guard !graph.outputs.isEmpty else { throw Failure(.missingPart, "the graph has no outputs") }
     note(graph.valueInfo, field: GraphField.valueInfo, in: \.valueInfo)
     note(graph.outputs, field: GraphField.output, in: \.outputs)
     note(graph.inputs, field: GraphField.input, in: \.inputs)
-    let initializerRecords = recordIndices(GraphField.initializer)
-    for (tensor, record) in zip(graph.initializers, initializerRecords) { try initializer(tensor, record: record) }
-    for (tensor, record) in zip(graph.sparse, recordIndices(GraphField.sparseInitializer)) { try sparse(tensor, record: record) }
-    try inputs(graph)
-    let nodeRecords = recordIndices(GraphField.node)
-    guard nodeRecords.count == graph.nodes.count, initializerRecords.count == graph.initializers.count else {
-      throw Failure(.malformed, "the structure was decoded in part only")
+    try addContent(of: graph, captured: [])
+    countParameters(graph)
+    return notes
+  }
+
+  /// - Parameter captured: values of the surrounding graph that this one reads; they become its last inputs.
+  mutating func assembleBody(_ graph: GraphMessage, captured: [(name: String, value: Value)]) throws(Failure) -> Graph {
+    try addContent(of: graph, captured: captured)
+    return try builder.finish(named: graph.name)
+  }
+
+  private mutating func addContent(of graph: GraphMessage, captured: [(name: String, value: Value)]) throws(Failure) {
+    for info in graph.valueInfo { try declare(info) }
+    for info in graph.outputs { try declare(info) }
+    for (tensor, record) in zip(graph.initializers, try recordIndices(GraphField.initializer, count: graph.initializers.count)) {
+      try initializer(tensor.name, record: record) { (decoder) throws(Failure) in try decoder.tensor(tensor) }
     }
-    for (node, record) in zip(graph.nodes, nodeRecords) { try self.node(node, record: record) }
-    guard !graph.outputs.isEmpty else { throw Failure(.missingPart, "the graph has no outputs") }
+    for (tensor, record) in zip(graph.sparse, try recordIndices(GraphField.sparseInitializer, count: graph.sparse.count)) {
+      try initializer(tensor.name, record: record) { (decoder) throws(Failure) in try decoder.dense(tensor, name: tensor.name) }
+    }
+    try inputs(graph)
+    for (name, value) in captured {
+      let input = builder.input(name, value.declaredType)
+      try define(name, as: input)
+      if let container = value.declaredContainer { builder.declare(input, container) }
+    }
+    for (node, record) in zip(graph.nodes, try recordIndices(GraphField.node, count: graph.nodes.count)) { try self.node(node, record: record) }
     var outputs: [ValueID] = []
     for output in graph.outputs {
       guard let value = values[output.name] else {
@@ -88,20 +111,26 @@ struct GraphAssembly {
       if let container = try output.containerType() { builder.declare(value, container) }
     }
     builder.outputs(outputs)
-    countParameters(graph)
-    return notes
   }
 
-  private func recordIndices(_ field: Int) -> [Int] { records.indices.filter { records[$0].field == field } }
+  /// Where the elements of one list stand in the file; nothing for bodies.
+  private func recordIndices(_ field: Int, count: Int) throws(Failure) -> [Int?] {
+    guard let records else { return [Int?](repeating: nil, count: count) }
+    let indices = records.indices.filter { records[$0].field == field }
+    guard indices.count == count else { throw Failure(.malformed, "the structure was decoded in part only") }
+    return indices
+  }
 
   private mutating func note(_ infos: [ValueInfoMessage], field: Int, in list: WritableKeyPath<Notes, [String: Int]>) {
-    for (info, record) in zip(infos, recordIndices(field)) { notes[keyPath: list][info.name] = record }
+    guard let records else { return }
+    for (info, record) in zip(infos, records.indices.filter { records[$0].field == field }) { notes[keyPath: list][info.name] = record }
   }
 
   // MARK: Values
 
   private mutating func declare(_ info: ValueInfoMessage) throws(Failure) {
     if let type = try info.tensorType() { notes.types[info.name] = type }
+    if let type = try info.containerType() { containers[info.name] = type }
   }
 
   private mutating func define(_ name: String, as value: ValueID) throws(Failure) {
@@ -110,14 +139,13 @@ struct GraphAssembly {
     }
   }
 
-  private mutating func initializer(_ message: TensorMessage, record: Int) throws(Failure) {
-    guard !message.name.isEmpty else { throw Failure(.malformed, "an initializer has no name") }
-    guard !made.contains(message.name) else {
-      throw Failure(.duplicateName, "'\(message.name)' is an initializer and made by a node", at: .element(message.name))
-    }
-    let tensor = try decoder.tensor(message)
-    try define(message.name, as: builder.constant(message.name, tensor, record: record))
-    notes.initializers[message.name] = record
+  /// A sparse one is a constant with its zeros filled in; it goes back to the file as it came.
+  private mutating func initializer(_ name: String, record: Int?, _ decode: (TensorDecoder) throws(Failure) -> Tensor) throws(Failure) {
+    guard !name.isEmpty else { throw Failure(.malformed, "an initializer has no name") }
+    guard !made.contains(name) else { throw Failure(.duplicateName, "'\(name)' is an initializer and made by a node", at: .element(name)) }
+    try define(name, as: builder.constant(name, try decode(decoder), record: record))
+    initializerNames.insert(name)
+    notes.initializers[name] = record
   }
 
   private mutating func inputs(_ graph: GraphMessage) throws(Failure) {
@@ -128,23 +156,12 @@ struct GraphAssembly {
         throw Failure(.duplicateName, "the value '\(input.name)' is defined twice", at: .element(input.name))
       }
       let type = try input.tensorType()
-      if notes.initializers[input.name] != nil { continue }
+      if initializerNames.contains(input.name) { continue }
       let value = builder.input(input.name, type)
       try define(input.name, as: value)
       notes.types[input.name] = type
       if let container = try input.containerType() { builder.declare(value, container) }
     }
-  }
-
-  /// A sparse initializer is a constant with its zeros filled in; it goes back to the file as it came.
-  private mutating func sparse(_ message: SparseTensorMessage, record: Int) throws(Failure) {
-    guard !message.name.isEmpty else { throw Failure(.malformed, "a sparse initializer has no name") }
-    guard !made.contains(message.name) else {
-      throw Failure(.duplicateName, "'\(message.name)' is an initializer and made by a node", at: .element(message.name))
-    }
-    let tensor = try decoder.dense(message, name: message.name)
-    try define(message.name, as: builder.constant(message.name, tensor, record: record))
-    notes.initializers[message.name] = record
   }
 
   private func lookUp(_ name: String, by node: NodeMessage) throws(Failure) -> ValueID {
@@ -156,7 +173,7 @@ struct GraphAssembly {
 
   // MARK: Nodes
 
-  private mutating func node(_ message: NodeMessage, record: Int) throws(Failure) {
+  private mutating func node(_ message: NodeMessage, record: Int?) throws(Failure) {
     guard !message.opType.isEmpty else { throw Failure(.malformed, "a node has no operator", at: .element(message.name)) }
     var operands: [ValueID?] = []
     for input in message.inputs { operands.append(input.isEmpty ? nil : try lookUp(input, by: message)) }
@@ -164,12 +181,18 @@ struct GraphAssembly {
     for attribute in message.attributes {
       for subgraph in attribute.graphs { free.formUnion(subgraph.freeNames(&innerNames)) }
     }
-    var captures: [ValueID] = []
-    for name in free.sorted() { captures.append(try lookUp(name, by: message)) }
+    var captures: [(name: String, value: ValueID)] = []
+    for name in free.sorted() { captures.append((name, try lookUp(name, by: message))) }
+    func foreign(_ reason: String) throws(Failure) {
+      reportForeign(message, reason: reason)
+      try verbatim(.foreign(ForeignOp(domain: message.domain, name: message.opType)), message, operands: operands, captures: captures, record: record)
+    }
 
     let domain = message.domain == "ai.onnx" ? "" : message.domain
-    if functions.contains(FunctionName(domain: message.domain, name: message.opType, overload: message.overload)) {
-      return try foreignNode(message, operands: operands, captures: captures, record: record, reason: "a function of the model")
+    if library.defines(message) {
+      let op: Op
+      do throws(Failure) { op = try call(message) } catch { return try foreign("a function of the model that cannot be read: \(error.message)") }
+      return try verbatim(op, message, operands: operands, captures: [], record: record)
     }
     guard let version = opsets[domain] else {
       throw Failure(.missingPart, "\(message.opType) is of domain '\(domain)', whose operator set the model does not import", at: .element(message.name))
@@ -178,11 +201,20 @@ struct GraphAssembly {
       let tensor = try constant(message)
       guard let name = message.outputs.first, !name.isEmpty else { return }
       try define(name, as: builder.constant(name, tensor, record: record))
-      notes.nodes[record] = .init(inputs: message.inputs, outputs: message.outputs, steps: [], captures: [])
+      if let record { notes.nodes[record] = .init(inputs: message.inputs, outputs: message.outputs, steps: [], captures: []) }
       return
     }
-    switch captures.isEmpty ? try translation(of: message, domain: domain, version: version, operands: operands) : .unsupported("it carries subgraphs") {
-    case .unsupported(let reason): try foreignNode(message, operands: operands, captures: captures, record: record, reason: reason)
+    if domain.isEmpty, ControlRules.names.contains(message.opType) {
+      switch try control(message, version: version, captures: captures) {
+      case .unsupported(let reason): return try foreign(reason)
+      case .steps(let steps):
+        guard let op = steps.first?.op else { return try foreign("it does nothing") }
+        return try verbatim(op, message, operands: operands, captures: captures, record: record)
+      }
+    }
+    if message.attributes.contains(where: { !$0.graphs.isEmpty }) { return try foreign("it carries subgraphs") }
+    switch try translation(of: message, domain: domain, version: version, operands: operands) {
+    case .unsupported(let reason): try foreign(reason)
     case .steps(let steps): try add(steps, of: message, operands: operands, record: record)
     }
   }
@@ -190,7 +222,9 @@ struct GraphAssembly {
   /// What the operator's rule makes of the node. The view of the graph ends here, so that growing the graph afterwards
   /// does not copy it.
   private func translation(of message: NodeMessage, domain: String, version: Int, operands: [ValueID?]) throws(Failure) -> Translation {
-    guard let rule = OperatorRules.rule(domain: domain, opType: message.opType) else { return .unsupported("no meaning is known for it") }
+    guard let rule = OperatorRules.rule(domain: domain, opType: message.opType) else {
+      return .unsupported(RefusedOperators.reason(domain: domain, opType: message.opType) ?? "no meaning is known for it")
+    }
     let graph = builder.graph
     var view = NodeView(
       message, version: version, operands: operands, wanted: message.outputs.map { !$0.isEmpty && read.contains($0) },
@@ -200,7 +234,7 @@ struct GraphAssembly {
     return translation
   }
 
-  private mutating func add(_ steps: [Translation.Step], of message: NodeMessage, operands: [ValueID?], record: Int) throws(Failure) {
+  private mutating func add(_ steps: [Translation.Step], of message: NodeMessage, operands: [ValueID?], record: Int?) throws(Failure) {
     let stem = message.outputs.first { !$0.isEmpty } ?? message.opType
     var reading = ONNXRecord.NodeReading(inputs: message.inputs, outputs: message.outputs, steps: [], captures: [])
     var made: [ValueID?] = []
@@ -237,12 +271,14 @@ struct GraphAssembly {
       let name = message.name
       let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
       for (name, value) in zip(results, outputs) {
-        if let name, let value { try define(name, as: value) }
+        guard let name, let value else { continue }
+        try define(name, as: value)
+        if let container = containers[name] { builder.declare(value, container) }
       }
       made.append(outputs.first ?? nil)
       reading.steps.append(.init(op: step.op, inputs: inputs.map { $0.map { builder.graph[$0].name } }, slots: slots, outputs: results))
     }
-    notes.nodes[record] = reading
+    if let record { notes.nodes[record] = reading }
   }
 
   /// The node's results; the identity that Dropout became has one.
@@ -263,27 +299,44 @@ struct GraphAssembly {
     return name
   }
 
-  private mutating func foreignNode(_ message: NodeMessage, operands: [ValueID?], captures: [ValueID], record: Int, reason: String) throws(Failure) {
-    let op = Op.foreign(ForeignOp(domain: message.domain, name: message.opType))
+  /// A node that stands for the file's node as it is: same operands, same results.
+  private mutating func verbatim(
+    _ op: Op, _ message: NodeMessage, operands: [ValueID?], captures: [(name: String, value: ValueID)], record: Int?
+  ) throws(Failure) {
     let results: [String?] = message.outputs.map { $0.isEmpty ? nil : $0 }
     let outputs = builder.node(
-      Node(op, operands, captures: captures, name: message.name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
+      Node(op, operands, captures: captures.map(\.value), name: message.name, record: record), results: results,
+      types: results.map { $0.flatMap { notes.types[$0] } })
     for (name, value) in zip(results, outputs) {
-      if let name, let value { try define(name, as: value) }
+      guard let name, let value else { continue }
+      try define(name, as: value)
+      if let container = containers[name] { builder.declare(value, container) }
     }
+    guard let record else { return }
     notes.nodes[record] = .init(
       inputs: message.inputs, outputs: message.outputs,
       steps: [.init(op: op, inputs: message.inputs.map { $0.isEmpty ? nil : $0 }, slots: message.inputs.indices.map { $0 }, outputs: results)],
-      captures: captures.map { builder.graph[$0].name })
-    let key = "\(message.domain).\(message.opType): \(reason)"
-    if let index = foreignIndices[key] {
-      foreign[index].count += 1
+      captures: captures.map(\.name))
+  }
+
+  private mutating func reportForeign(_ message: NodeMessage, reason: String) {
+    let domain = message.domain.isEmpty ? "" : " of domain '\(message.domain)'"
+    let text = "\(message.opType)\(domain) passes through untouched: \(reason)"
+    report(Diagnostic(.unknownOperator, text, at: .element(message.name)), count: 1)
+  }
+
+  private mutating func report(_ diagnostic: Diagnostic, count: Int) {
+    if let index = foreignIndices[diagnostic.message] {
+      foreign[index].count += count
     } else {
-      foreignIndices[key] = foreign.count
-      let domain = message.domain.isEmpty ? "" : " of domain '\(message.domain)'"
-      let text = "\(message.opType)\(domain) passes through untouched: \(reason)"
-      foreign.append((Diagnostic(.unknownOperator, text, at: .element(message.name)), 1))
+      foreignIndices[diagnostic.message] = foreign.count
+      foreign.append((diagnostic, count))
     }
+  }
+
+  /// What a body of this graph reports is the model's, too.
+  mutating func mergeForeign(of body: GraphAssembly) {
+    for entry in body.foreign { report(entry.diagnostic, count: entry.count) }
   }
 
   /// The tensor of a Constant node.

@@ -11,6 +11,8 @@ struct GraphEmission {
   /// The ai.onnx operator set that new nodes are spelled for.
   let version: Int
   private let comparison: NodeComparison?
+  /// For a body, whose values need no types: the names of the graphs around it, which its own must not take.
+  private let outerNames: Set<String>?
   private var nodes = SegmentedMessage()
   private var sparse = SegmentedMessage()
   private var initializers: [ValueID] = []
@@ -25,7 +27,25 @@ struct GraphEmission {
     self.record = record
     self.version = version
     self.external = external
+    outerNames = nil
     comparison = record.map { NodeComparison(graph, $0) }
+  }
+
+  /// - Parameter captured: the names outside of what the body captures.
+  private init(_ body: Subgraph, captured: [String], outerNames: Set<String>, version: Int, external: ExternalDataFile) {
+    graph = body.withoutCaptures
+    record = nil
+    comparison = nil
+    self.version = version
+    self.outerNames = outerNames
+    self.external = external
+    for (value, name) in zip(body.graph.inputs.suffix(captured.count), captured) { renamed[value] = name }
+    var taken = outerNames.union(graph.values.handles.map { graph[$0].name })
+    for value in graph.values.handles where renamed[value] == nil && outerNames.contains(graph[value].name) {
+      var count = 1
+      while !taken.insert("\(graph[value].name)_\(count)").inserted { count += 1 }
+      renamed[value] = "\(graph[value].name)_\(count)"
+    }
   }
 
   // MARK: Whole graphs
@@ -147,8 +167,23 @@ struct GraphEmission {
     for operand in spelling.operands { if let operand { try demand(operand) } }
     domains.insert(spelling.domain)
     var message = SegmentedMessage()
+    for value in node.captures { try demand(value) }
     message.append(WireEncoder.node(spelling, name: node.name, inputs: names(spelling.operands), outputs: names(node.outputs)))
+    for case (let name, .graph(let body)) in spelling.attributes { message.field(5, try attribute(name, body, of: node)) }
     nodes.field(GraphField.node, message)
+  }
+
+  /// AttributeProto that holds a body.
+  private mutating func attribute(_ name: String, _ body: Subgraph, of node: Node) throws(Failure) -> SegmentedMessage {
+    let names = (outerNames ?? []).union(graph.values.handles.map { self.name($0) })
+    var inner = GraphEmission(body, captured: body.captures.map { self.name(node.captures[$0]) }, outerNames: names, version: version, external: external)
+    var content = SegmentedMessage()
+    content.append(WireEncoder.attributeHead(name))
+    content.field(6, try inner.message(embeddedLimit: .max))
+    content.append(WireEncoder.attributeTail(.graph))
+    domains.formUnion(inner.domains)
+    external = inner.external
+    return content
   }
 
   /// The node's record with other names of operands and results.
@@ -267,6 +302,13 @@ struct GraphEmission {
 
   private mutating func appendInfo(_ value: ValueID, field: Int, known: [String: Int]?, to result: inout SegmentedMessage) throws(Failure) {
     if let record, let index = known?[graph[value].name], typeHolds(value) { return result.append(record.source, record.graph[index].whole) }
+    if outerNames != nil {
+      var info = WireEncoder()
+      if let type = graph[value].declaredType { info = .valueInfo(name(value), type) } else { info.field(1, string: name(value)) }
+      var message = WireEncoder()
+      message.field(field, message: info)
+      return result.append(message)
+    }
     guard let type = graph[value].declaredType ?? record?.notes.types[graph[value].name] else {
       throw Failure(.notExpressible, "the type of '\(graph[value].name)' is not known, and an input or output must declare it", at: .element(graph[value].name))
     }

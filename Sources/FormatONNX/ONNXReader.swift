@@ -7,8 +7,7 @@ extension ONNXReader {
   /// Reads the structure of a model; weights stay where they lie, in the source or in external files beside `path`.
   ///
   /// Older operators are brought to their newest meaning (attributes that became inputs become constants); operators
-  /// without a meaning in the IR, control flow and calls of model-local functions stay as foreign nodes, reported as
-  /// `unknownOperator`. An initializer that is also a graph input (its default value) is a constant.
+  /// without a meaning in the IR stay as foreign nodes, reported as `unknownOperator`. An initializer that is also a graph input (its default value) is a constant.
   ///
   /// - Parameter path: where the model lies; nil for a pipe, which has no external data.
   public static func read(
@@ -26,7 +25,7 @@ extension ONNXReader {
       let opsets = try operatorSets(message, irVersion: irVersion)
       try checkFunctions(message.functions)
       let decoder = TensorDecoder(source: source, path: path, limits: limits)
-      var assembly = GraphAssembly(decoder: decoder, opsets: opsets, functions: Set(message.functions.map(\.name)), records: skim.graph)
+      var assembly = GraphAssembly(decoder: decoder, opsets: opsets, library: FunctionLibrary(message.functions), records: skim.graph)
       try assembly.collectNames(graph)
       let notes = try assembly.assemble(graph)
       let record = ONNXRecord(
@@ -80,6 +79,8 @@ extension ONNXReader {
     // Takes away functions that call no function left, until none is left or only circles are.
     var callers: [FunctionName: [FunctionName]] = [:]
     var open: [FunctionName: Int] = [:]
+    // How deep calls nest below each function.
+    var heights: [FunctionName: Int] = [:]
     for (name, callees) in calls {
       let local = callees.filter { calls[$0] != nil }
       open[name] = local.count
@@ -88,7 +89,12 @@ extension ONNXReader {
     var ready = open.filter { $0.value == 0 }.map(\.key)
     while let name = ready.popLast() {
       open[name] = nil
+      let height = heights[name, default: 1]
+      guard height <= GraphAssembly.depthLimit else {
+        throw Failure(.limitExceeded, "calls of functions nest more than \(GraphAssembly.depthLimit) deep", at: .element(name.name))
+      }
       for caller in callers[name] ?? [] {
+        heights[caller] = max(heights[caller, default: 1], height + 1)
         open[caller, default: 1] -= 1
         if open[caller] == 0 { ready.append(caller) }
       }

@@ -50,8 +50,10 @@ public struct GraphBuilder: Sendable {
   public mutating func outputs(_ values: [ValueID]) { graph.outputs = values }
 
   /// The graph, once it keeps the laws.
-  public func finish() throws(Failure) -> Graph {
+  public func finish(named name: String? = nil) throws(Failure) -> Graph {
     try StructuralVerifier.verify(graph)
+    var graph = graph
+    if let name { graph.name = name }
     return graph
   }
 }

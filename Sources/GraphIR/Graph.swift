@@ -58,7 +58,7 @@ public struct Node: Sendable {
   public var inputs: [ValueID?]
   /// nil where an optional result is not wanted.
   public var outputs: [ValueID?]
-  /// Values of this graph that subgraphs of a foreign node read by name.
+  /// Values of this graph that the node's bodies read (`Subgraph.captures`), or the subgraphs of a foreign node by name.
   public var captures: [ValueID]
   /// As the model spells it; may be empty.
   public var name: String

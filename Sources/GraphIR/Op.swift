@@ -25,9 +25,14 @@ public enum Op: Hashable, Sendable {
   case indexing(IndexingOp)
   case generator(GeneratorOp)
   case attention(AttentionOp)
+  /// Runs bodies: branches, loops.
+  case control(ControlOp)
+  /// Runs a function that the model defines.
+  indirect case call(CallOp)
+  case sequence(SequenceOp)
   /// An operator that no recognizer or rewrite looks into, by its row in a table.
   case catalogued(CataloguedOp)
-  /// Kept verbatim: an operator vitconv does not know, or one that carries subgraphs.
+  /// Kept verbatim: an operator vitconv does not know.
   case foreign(ForeignOp)
 }
 

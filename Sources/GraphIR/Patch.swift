@@ -90,7 +90,14 @@ public struct Patch: Sendable {
         for index in result.nodes[id].inputs.indices {
           if let value = result.nodes[id].inputs[index], replacements[value] != nil { result.nodes[id].inputs[index] = try resolved(value) }
         }
-        for value in result.nodes[id].captures where replacements[value] != nil {
+        let hasBodies = !result.nodes[id].op.bodies.isEmpty
+        for index in result.nodes[id].captures.indices {
+          let value = result.nodes[id].captures[index]
+          guard replacements[value] != nil else { continue }
+          if hasBodies {
+            result.nodes[id].captures[index] = try resolved(value)
+            continue
+          }
           throw Failure(.notExpressible, "'\(graph.values[value].name)' is read inside a subgraph and cannot be replaced", at: .element(result.nodes[id].name))
         }
       }

@@ -194,6 +194,8 @@ struct AttributeReader {
     return text
   }
 
+  mutating func optionalString(_ name: String) throws(Failure) -> String? { values[name] == nil ? nil : try string(name) }
+
   /// One of `choices` by its word; the first is the default.
   mutating func choice<T>(_ name: String, _ choices: [(String, T)]) throws(Failure) -> T {
     guard let first = choices.first else { throw failure("the attribute '\(name)' has no choices") }

@@ -13,28 +13,44 @@ public enum GraphParser {
   }
 }
 
-/// One parse under way.
+/// One parse under way: of the text's graph, or of a body in it.
 private struct GraphReading {
   var scanner: Scanner
+  var depth = 0
   var builder = GraphBuilder(name: "")
   var values: [String: ValueID] = [:]
   /// What the header says of outputs, by name.
-  var outputTypes: [String: TensorType] = [:]
+  var outputTypes: [String: ValueType] = [:]
+
+  init(scanner: Scanner, depth: Int = 0) {
+    self.scanner = scanner
+    self.depth = depth
+  }
 
   mutating func graph() throws(Failure) -> Graph {
     guard try scanner.word("'graph'") == "graph" else { throw scanner.failure("a text starts with 'graph'", at: 0) }
     let name = try valueName()
     let inputs = try typedNames()
+    let graph = try rest(name, inputs, opsets: ["": 18])
+    guard scanner.current == .end else { throw scanner.failure("expected the end of the text, found \(scanner.current.text)") }
+    return graph
+  }
+
+  /// From the arrow to the closing brace.
+  private mutating func rest(_ name: String, _ inputs: [TypedName], opsets usual: [String: Int]) throws(Failure) -> Graph {
     try scanner.expect("->")
     let outputs = try typedNames()
-    var opsets = ["": 18]
+    var opsets = usual
     if case .word("opset") = scanner.current { opsets = try self.opsets() }
     builder = GraphBuilder(name: name, opsets: opsets)
-    for input in inputs { try define(input.name, at: input.offset, builder.input(input.name, input.type)) }
+    for input in inputs {
+      let value = builder.input(input.name, input.type?.tensor)
+      if let type = input.type, type.tensor == nil { builder.declare(value, type) }
+      try define(input.name, at: input.offset, value)
+    }
     for output in outputs { if let type = output.type { outputTypes[output.name] = type } }
     try scanner.expect("{")
     while try !scanner.take("}") { try statement() }
-    guard scanner.current == .end else { throw scanner.failure("expected the end of the text, found \(scanner.current.text)") }
     var results: [ValueID] = []
     for output in outputs {
       guard let id = values[output.name] else {
@@ -46,20 +62,45 @@ private struct GraphReading {
     return try builder.finish()
   }
 
+  /// `body %name(formals) captures [0] (captured) -> (outputs) { … }`
+  private mutating func body() throws(Failure) -> Subgraph {
+    guard depth < StructuralVerifier.depthLimit else { throw scanner.failure("bodies nest more than \(StructuralVerifier.depthLimit) deep") }
+    try scanner.advance()
+    let name = try valueName()
+    var inputs = try typedNames()
+    var captures: [Int] = []
+    if case .word("captures") = scanner.current {
+      try scanner.advance()
+      let at = scanner.start
+      try scanner.expect("[")
+      repeat { captures.append(try scanner.integer("an index among the node's captures")) } while try scanner.take(",")
+      try scanner.expect("]")
+      let captured = try typedNames()
+      guard captured.count == captures.count else { throw scanner.failure("\(captures.count) captures have \(captured.count) names", at: at) }
+      inputs += captured
+    }
+    var inner = GraphReading(scanner: scanner, depth: depth + 1)
+    let graph = try inner.rest(name, inputs, opsets: builder.graph.opsets)
+    scanner = inner.scanner
+    return Subgraph(graph, captures: captures)
+  }
+
   private mutating func valueName() throws(Failure) -> String {
     guard case .value(let name) = scanner.current else { throw scanner.failure("expected a name like '%x', found \(scanner.current.text)") }
     try scanner.advance()
     return name
   }
 
-  private mutating func typedNames() throws(Failure) -> [(name: String, type: TensorType?, offset: Int)] {
+  private typealias TypedName = (name: String, type: ValueType?, offset: Int)
+
+  private mutating func typedNames() throws(Failure) -> [TypedName] {
     try scanner.expect("(")
-    var result: [(name: String, type: TensorType?, offset: Int)] = []
+    var result: [TypedName] = []
     if try scanner.take(")") { return result }
     repeat {
       let offset = scanner.start
       let name = try valueName()
-      result.append((name, try scanner.take(":") ? try TypeText.parse(&scanner) : nil, offset))
+      result.append((name, try scanner.take(":") ? try TypeText.parseValue(&scanner) : nil, offset))
     } while try scanner.take(",")
     try scanner.expect(")")
     return result
@@ -103,7 +144,7 @@ private struct GraphReading {
 
   /// `%y = op(%a, %b) {attributes} captures(%c) @"node name"` or `%w = constant …`.
   private mutating func statement() throws(Failure) {
-    var results: [(name: String?, type: TensorType?, offset: Int)] = []
+    var results: [(name: String?, type: ValueType?, offset: Int)] = []
     if scanner.current != .mark("=") {
       repeat {
         let offset = scanner.start
@@ -112,7 +153,7 @@ private struct GraphReading {
           results.append((nil, nil, offset))
         } else {
           let name = try valueName()
-          results.append((name, try scanner.take(":") ? try TypeText.parse(&scanner) : nil, offset))
+          results.append((name, try scanner.take(":") ? try TypeText.parseValue(&scanner) : nil, offset))
         }
       } while try scanner.take(",")
     }
@@ -127,14 +168,6 @@ private struct GraphReading {
     }
     let inputs = try operands()
     var attributes = try AttributeReader(&scanner)
-    let op: Op
-    do throws(Failure) {
-      guard let known = try OpReading.op(mnemonic, &attributes) else { throw Failure(.graphText, "unknown operator '\(mnemonic)'") }
-      op = known
-    } catch {
-      throw scanner.failure(error.message, at: offset)
-    }
-    try attributes.finish(scanner)
     var captures: [ValueID] = []
     if case .word("captures") = scanner.current {
       try scanner.advance()
@@ -146,10 +179,22 @@ private struct GraphReading {
       try scanner.advance()
       name = given
     }
+    var bodies: [Subgraph] = []
+    while case .word("body") = scanner.current { bodies.append(try body()) }
+    let op: Op
+    do throws(Failure) {
+      guard let known = try OpReading.op(mnemonic, &attributes, bodies) else { throw Failure(.graphText, "unknown operator '\(mnemonic)'") }
+      op = known
+    } catch {
+      throw scanner.failure(error.message, at: offset)
+    }
+    try attributes.finish(scanner)
     let types = results.map { result in result.type ?? result.name.flatMap { outputTypes[$0] } }
-    let made = builder.node(Node(op, inputs, captures: captures, name: name), results: results.map(\.name), types: types)
-    for (result, id) in zip(results, made) {
-      if let name = result.name, let id { try define(name, at: result.offset, id) }
+    let made = builder.node(Node(op, inputs, captures: captures, name: name), results: results.map(\.name), types: types.map { $0?.tensor })
+    for (index, (result, id)) in zip(results, made).enumerated() {
+      guard let name = result.name, let id else { continue }
+      try define(name, at: result.offset, id)
+      if let type = types[index], type.tensor == nil { builder.declare(id, type) }
     }
   }
 }

@@ -7,7 +7,9 @@ enum OpReading {
   private static let plain = Dictionary(uniqueKeysWithValues: OpSpelling.plain)
 
   /// nil for a mnemonic that is not known.
-  static func op(_ mnemonic: String, _ attributes: inout AttributeReader) throws(Failure) -> Op? {
+  static func op(_ mnemonic: String, _ attributes: inout AttributeReader, _ bodies: [Subgraph] = []) throws(Failure) -> Op? {
+    if let op = try control(mnemonic, &attributes, bodies) { return op }
+    guard bodies.isEmpty else { throw Failure(.graphText, "'\(mnemonic)' takes no bodies") }
     if let op = plain[mnemonic] { return op }
     // One after the other: an array of functions with typed throws crashes the compiler.
     if let op = try elementwise(mnemonic, &attributes) { return op }
@@ -17,6 +19,7 @@ enum OpReading {
     if let op = try layout(mnemonic, &attributes) { return op }
     if let op = try indexing(mnemonic, &attributes) { return op }
     if let op = try attention(mnemonic, &attributes) { return op }
+    if let op = try sequence(mnemonic, &attributes) { return op }
     return try other(mnemonic, &attributes)
   }
 

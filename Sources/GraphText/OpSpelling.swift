@@ -65,6 +65,9 @@ struct OpSpelling {
     case .indexing(let op): spell(op)
     case .generator(let op): spell(op)
     case .attention(let op): spell(op)
+    case .control(let op): spell(op)
+    case .call(let op): spell(op)
+    case .sequence(let op): spell(op)
     case .catalogued(let op):
       mnemonic = op.kind.rawValue
       for attribute in op.attributes { put(attribute.name, AttributeValue(attribute.value)) }

@@ -15,6 +15,16 @@ enum TypeText {
     spelled(type.element) + "[" + (type.shape.map { $0.dims.map(spelled).joined(separator: ", ") } ?? "*") + "]"
   }
 
+  /// `sequence(f32[2])`, `optional(sequence(f32[*]))`, `map(i64, f32[])`; `_` where a type inside is not known.
+  static func spelled(_ type: ValueType) -> String {
+    switch type {
+    case .tensor(let type): spelled(type)
+    case .sequence(let element): "sequence(\(element.map { spelled($0) } ?? "_"))"
+    case .optional(let element): "optional(\(element.map { spelled($0) } ?? "_"))"
+    case .map(let key, let value): "map(\(spelled(key)), \(value.map { spelled($0) } ?? "_"))"
+    }
+  }
+
   private static func spelled(_ dim: Dim) -> String {
     if let value = dim.value { return String(value) }
     let terms = dim.polynomial.reversed().map { term in
@@ -27,6 +37,26 @@ enum TypeText {
   private static func isPlainSymbol(_ symbol: String) -> Bool {
     guard let first = symbol.utf8.first else { return false }
     return !Scanner.isDigit(first) && symbol.utf8.allSatisfy(Scanner.isWord) && symbol != "inf" && symbol != "nan"
+  }
+
+  static func parseValue(_ scanner: inout Scanner, depth: Int = 0) throws(Failure) -> ValueType {
+    guard depth < 16 else { throw scanner.failure("types nest more than 16 deep") }
+    guard case .word(let kind) = scanner.current, ["sequence", "optional", "map"].contains(kind) else { return .tensor(try parse(&scanner)) }
+    try scanner.advance()
+    try scanner.expect("(")
+    var key: ElementType?
+    if kind == "map" {
+      let at = scanner.start
+      let word = try scanner.word("an element type")
+      guard let found = element(word) else { throw scanner.failure("unknown element type '\(word)'", at: at) }
+      key = found
+      try scanner.expect(",")
+    }
+    var inner: ValueType?
+    if case .word("_") = scanner.current { try scanner.advance() } else { inner = try parseValue(&scanner, depth: depth + 1) }
+    try scanner.expect(")")
+    if let key { return .map(key: key, value: inner) }
+    return kind == "sequence" ? .sequence(of: inner) : .optional(of: inner)
   }
 
   static func parse(_ scanner: inout Scanner) throws(Failure) -> TensorType {

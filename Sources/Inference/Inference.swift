@@ -29,24 +29,35 @@ public enum Inference {
   }
 }
 
-/// The state of one walk.
-private struct Walk {
+/// The state of one walk: of a graph, or of a body in it (`Inference+Bodies`).
+struct Walk {
   let graph: Graph
   let bindings: Bindings
   var facts: HandleMap<ValueTag, Fact?>
-  private var budget = Inference.graphBudget
+  /// Arithmetic that folding may still take.
+  var budget: Int
+  /// Bodies around this graph, and nodes of bodies that may still be walked: calls could multiply them without end.
+  let depth: Int
+  var bodyNodes: Int
 
-  init(graph: Graph, bindings: Bindings) {
+  init(graph: Graph, bindings: Bindings, depth: Int = 0, bodyNodes: Int = 1 << 20, budget: Int = Inference.graphBudget) {
     self.graph = graph
     self.bindings = bindings
+    self.depth = depth
+    self.bodyNodes = bodyNodes
+    self.budget = budget
     facts = HandleMap(count: graph.values.count, initial: nil)
   }
 
-  mutating func seed() throws(Failure) {
+  mutating func seedConstants() {
     for index in 0..<graph.values.count {
       let id = ValueID(raw: UInt32(index))
       if case .constant(let tensor) = graph[id].definition { facts[id] = Fact(tensor.type, value: .tensor(tensor)) }
     }
+  }
+
+  mutating func seed() throws(Failure) {
+    seedConstants()
     for id in graph.inputs {
       guard let type = try bindings.type(ofInput: graph[id]) else { continue }
       facts[id] = Fact(named(type, graph[id].name))
@@ -56,7 +67,15 @@ private struct Walk {
   mutating func visit(_ id: NodeID, sink: inout DiagnosticSink) throws(Failure) {
     let node = graph[id]
     guard let op = node.op.semantics else {
-      for output in node.outputs { if let output { facts[output] = try declaredFact(output) } }
+      let results = factsOfBodies(node)
+      for (index, output) in node.outputs.enumerated() {
+        guard let output else { continue }
+        if index < results.count, let fact = results[index] {
+          facts[output] = try reconciled(output, fact, sink: &sink)
+        } else {
+          facts[output] = try declaredFact(output)
+        }
+      }
       return
     }
     var operands: [Fact?] = []

@@ -19,6 +19,13 @@ extension TypedGraph {
     return result
   }
 
+  /// The graph with calls of functions replaced by what they stand for (`Graph.inliningCalls`), inferred again under the
+  /// same bindings.
+  public func inliningCalls(sink: inout DiagnosticSink) throws(Failure) -> TypedGraph {
+    guard graph.hasCalls else { return self }
+    return try Inference.infer(try graph.inliningCalls(), inputShapes: bindings.inputShapes, symbols: bindings.symbols, sink: &sink)
+  }
+
   /// Whether two shapes are equal for every size of the inputs. Expressions that are spelt differently are compared at
   /// a few sizes; sizes that only the run knows are taken to agree.
   private func staysEqual(_ a: Shape?, _ b: Shape?) -> Bool {

@@ -1,7 +1,8 @@
 public import GraphIR
 
 extension Op {
-  /// What the operator means: the one list from cases to meanings. nil for operators that vitconv keeps without one.
+  /// What the operator means: the one list from cases to meanings. nil for operators that vitconv keeps without one, and
+  /// for those on other things than tensors, whose meaning stands in `Execution`.
   public var semantics: (any Operator)? {
     switch self {
     case .unary(let op): op
@@ -20,13 +21,22 @@ extension Op {
     case .generator(let op): op
     case .attention(let op): op
     case .catalogued(let op): op.semantics
-    case .foreign: nil
+    case .control, .call, .sequence, .foreign: nil
     }
   }
 
   /// The operator's name and domain, as ONNX spells them.
   public var name: (domain: String, mnemonic: String) {
-    if case .foreign(let op) = self { return (op.domain, op.name) }
-    return (semantics?.domain ?? "", semantics?.mnemonic ?? "")
+    switch self {
+    case .foreign(let op): (op.domain, op.name)
+    case .call(let call): (call.domain, call.name)
+    case .control(.branch): ("", "If")
+    case .control(.loop): ("", "Loop")
+    case .control(.scan): ("", "Scan")
+    case .control(.map): ("", "SequenceMap")
+    case .sequence(let op): ("", op.mnemonic)
+    case .catalogued(let op): (op.kind.entry.domain, op.kind.entry.name)
+    default: (semantics?.domain ?? "", semantics?.mnemonic ?? "")
+    }
   }
 }

@@ -66,11 +66,15 @@ extension Array where Element == Tensor? {
 
 extension Operator {
   /// - Throws: `operandCount` where the node has more or fewer operands or results than the operator.
-  public func checkArity(_ node: Node) throws(Failure) {
-    guard arity.operands.contains(node.inputs.count), node.inputs.prefix(arity.operands.lowerBound).allSatisfy({ $0 != nil }) else {
+  public func checkArity(_ node: Node) throws(Failure) { try arity.check(node, mnemonic) }
+}
+
+extension Arity {
+  public func check(_ node: Node, _ mnemonic: String) throws(Failure) {
+    guard operands.contains(node.inputs.count), node.inputs.prefix(operands.lowerBound).allSatisfy({ $0 != nil }) else {
       throw Failure(.operandCount, "\(mnemonic) has \(node.inputs.count { $0 != nil }) operands")
     }
-    guard arity.results.contains(node.outputs.count) else { throw Failure(.operandCount, "\(mnemonic) has \(node.outputs.count) results") }
+    guard results.contains(node.outputs.count) else { throw Failure(.operandCount, "\(mnemonic) has \(node.outputs.count) results") }
   }
 }
 

@@ -8,7 +8,7 @@ public import Recognition
 public struct ModelAnalysis: Sendable {
   public var path: String
   public var file: FileFacts
-  /// The graph as read, with types.
+  /// The graph as read, calls of its own functions replaced by what they stand for, with types.
   public var typed: TypedGraph
   /// The snapshot in which blocks were recognized.
   public var canonical: TypedGraph
@@ -22,7 +22,8 @@ public struct ModelAnalysis: Sendable {
     var sink = DiagnosticSink()
     let (graph, file) = try FormatRegistry.read(path, sink: &sink)
     do throws(Failure) {
-      let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink)
+      // A function that a rewrite may reach into has to lie open; a copy without rewrites does not come by here.
+      let typed = try Inference.infer((try? graph.inliningCalls()) ?? graph, inputShapes: shapes, sink: &sink)
       return try ModelAnalysis(path: path, file: file, typed: typed, findings: sink.diagnostics)
     } catch {
       throw error.located(file: path)

@@ -11,9 +11,8 @@ internal import Validation
 struct SuiteCase {
   let path: String
   let name: String
-
   /// Seconds that one data set may take: a case that goes on without end must not stop the others.
-  private static let timeLimit = 20.0
+  let timeLimit: Double
 
   func outcome(_ request: CommonRequest) -> SuiteReport.Case {
     let clock = ContinuousClock()
@@ -36,7 +35,7 @@ struct SuiteCase {
     let (graph, facts) = try FormatRegistry.read("\(path)/model.onnx", sink: &sink)
     result.operators = facts.operators.keys.sorted()
     var options = request.runOptions
-    options.timeLimit = SuiteCase.timeLimit
+    options.timeLimit = timeLimit
     let executor = Executor(graph, options: options)
     let agreement = try tolerance()
     for set in try Folder.entries(of: path) where set.hasPrefix("test_data_set_") && Folder.exists("\(path)/\(set)") {

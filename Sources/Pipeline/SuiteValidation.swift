@@ -8,10 +8,14 @@ public enum SuiteValidation {
   /// Whether the path is one that holds cases, and not a model.
   public static func accepts(_ path: String) -> Bool { Folder.exists(path) }
 
-  /// - Parameter junit: a file that takes the outcome as JUnit XML.
+  /// - Parameters:
+  ///   - junit: a file that takes the outcome as JUnit XML.
+  ///   - timeLimit: seconds that one run of a case may take; one that takes longer is refused.
   /// - Throws: `fileUnreadable` when the folder cannot be listed or holds no case, `outputUnwritable`. What is wrong
   ///   with a case is its own outcome.
-  public static func validate(_ folder: String, junit: String? = nil, request: CommonRequest = CommonRequest()) throws(Failure) -> SuiteReport {
+  public static func validate(_ folder: String, junit: String? = nil, timeLimit: Double = 20, request: CommonRequest = CommonRequest()) throws(Failure)
+    -> SuiteReport
+  {
     var paths: [String] = []
     try collect(folder, depth: 0, into: &paths)
     guard !paths.isEmpty else {
@@ -23,7 +27,7 @@ public enum SuiteValidation {
     for (index, path) in paths.enumerated() {
       request.progress?(ProgressUpdate(stage: "cases", completed: index, total: paths.count))
       let name = path == folder ? path.split(separator: "/").last.map(String.init) ?? path : String(path.dropFirst(folder.count).drop { $0 == "/" })
-      cases.append(SuiteCase(path: path, name: name).outcome(request))
+      cases.append(SuiteCase(path: path, name: name, timeLimit: timeLimit).outcome(request))
     }
     request.progress?(ProgressUpdate(stage: "cases", completed: paths.count, total: paths.count))
     let report = SuiteReport(folder: folder, cases: cases)

@@ -33,6 +33,9 @@ struct ValidateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write the outcome of a folder of test cases as JUnit XML, too.", valueName: "file"), completion: .file())
   var junit: String?
 
+  @Option(help: ArgumentHelp("Seconds that one case of a folder may run.", valueName: "seconds"))
+  var timeLimit: Double = 20
+
   @OptionGroup var sampleOptions: SampleOptions
 
   @OptionGroup var findings: FailOnOption
@@ -40,6 +43,7 @@ struct ValidateCommand: ParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
+    if !(timeLimit > 0) { throw ValidationError("--time-limit must be positive") }
     if against == nil, !budget.isEmpty { throw ValidationError("--budget compares two models; give --against REF") }
   }
 
@@ -59,7 +63,7 @@ struct ValidateCommand: ParsableCommand {
 
   private func runSuite() throws {
     if against != nil || sampleOptions.samples != nil { throw ValidationError("a folder of test cases brings its own data") }
-    let report = try SuiteValidation.validate(model, junit: junit, request: common.request())
+    let report = try SuiteValidation.validate(model, junit: junit, timeLimit: timeLimit, request: common.request())
     try Console(common).print(report)
     if !report.allPassed { throw VitconvCommand.checkFailed }
   }

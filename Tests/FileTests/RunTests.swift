@@ -26,7 +26,9 @@ import Testing
         let elements = parts[1].split { "[], ".contains($0) }.compactMap { Float($0) }
         inputs[parts[0]] = try Tensor(float32: elements, dims: dims)
       }
-      let executor = Executor(graph, options: RunOptions(threads: 1))
+      var options = RunOptions(threads: 1)
+      options.bodyRunLimit = 1000
+      let executor = Executor(graph, options: options)
       return executor.outputs(try executor.run(inputs)).map { output in
         let elements = (output.tensor.doubles() ?? []).map { String(format: "%.5g", $0) }
         return "\(output.name) \(output.tensor.dims) = [\(elements.joined(separator: ", "))]"

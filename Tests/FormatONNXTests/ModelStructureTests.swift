@@ -143,7 +143,9 @@ import Testing
     let choice = try #require(model.graph.liveNodes.first { $1.name == "choice" }?.1)
     #expect(Set(choice.captures.map { model.graph[$0].name }) == ["a", "b", "w"])
     #expect(model.header.functionCount == 1 && model.header.metadata == ["author": "someone"])
-    #expect(sink.diagnostics.count == 3 && sink.diagnostics.allSatisfy { $0.code == .unknownOperator })
+    #expect(choice.op.bodies.count == 2 && choice.op.bodies.allSatisfy { $0.captures.allSatisfy(choice.captures.indices.contains) })
+    // What is not known is a node of another domain; branches and functions are.
+    #expect(sink.diagnostics.map(\.code) == [.unknownOperator] && sink.diagnostics[0].message.contains("Mystery"))
   }
 
   @Test func editsLeaveTheRestAlone() throws {

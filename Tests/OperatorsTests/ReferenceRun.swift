@@ -37,7 +37,9 @@ struct ZooModel: CustomStringConvertible, Sendable {
 
   static let all = models([Fixtures.path("models/zoo"), Fixtures.shared.map { "\($0)/zoo" }])
   /// Trained models and single mechanisms, without arrays under their graphs' names.
-  static let others = models([Fixtures.path("models"), Fixtures.shared.map { "\($0)/vectors" }]).filter { $0.description != "operators" }
+  static let others = models([Fixtures.path("models"), Fixtures.shared.map { "\($0)/vectors" }]).filter {
+    $0.description != "operators" && !$0.description.hasPrefix("catalogue")
+  }
 
   private static func models(_ folders: [String?]) -> [ZooModel] {
     folders.compactMap { $0 }.flatMap { folder in

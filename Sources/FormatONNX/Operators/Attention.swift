@@ -36,10 +36,9 @@ enum AttentionRules {
       let heads = try heads(&view)
       let scale = try scale(&view)
       let causal = try view.flag("unidirectional")
-      if try changesMask(&view, operand: 4) { return .unsupported("its mask filter value") }
-      if (6..<max(view.operandCount, 6)).contains(where: { view.operand($0) != nil }) || view.wants(1) || view.wants(2) || view.wants(3) {
-        return .unsupported("a cache of keys and values")
-      }
+      let hidden = try view.float("mask_filter_value", default: -10000)
+      let isCached = (6..<max(view.operandCount, 6)).contains { view.operand($0) != nil } || view.wants(1) || view.wants(2) || view.wants(3)
+      if isCached || view.operand(4) != nil && hidden != -10000 { return try cachedMultiHead(view, heads: heads, scale: scale, causal: causal, hidden: hidden) }
       return .op(.attention(.multiHead(heads: heads, scale: scale, causal: causal)), of: view)
     },
   ]

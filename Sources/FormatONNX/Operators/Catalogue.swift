@@ -90,6 +90,9 @@ extension SpellingRequest {
     case .gridSample where version >= 16 && version < 20:
       let mode = ["linear": "bilinear", "cubic": "bicubic"][op.word("mode")] ?? op.word("mode")
       return OperatorSpelling("GridSample", attributes.filter { $0.name != "mode" } + [("mode", .string(mode))], operands: node.inputs)
+    case .roiAlign where version >= 10 && version < 16:
+      guard op.word("coordinate_transformation_mode") == "output_half_pixel" else { throw needs(16, "RoiAlign with shifted coordinates") }
+      return OperatorSpelling("RoiAlign", attributes.filter { $0.name != "coordinate_transformation_mode" }, operands: node.inputs)
     default: return try plain(entry.name, since: entry.since, attributes)
     }
   }

@@ -43,7 +43,12 @@ enum ElementwiseRules {
     "GreaterOrEqual": binary(.greaterOrEqual), "And": binary(.and), "Or": binary(.or), "Xor": binary(.xor),
     "PRelu": { view throws(Failure) in
       view.ignore("consumed_inputs")
-      return view.version < 7 ? .unsupported("the slope broadcasts differently before version 7") : .op(.binary(.prelu), of: view)
+      guard view.version < 7 else { return .op(.binary(.prelu), of: view) }
+      // Before version 7 a slope was one number, or one for each channel of the second axis.
+      guard let rank = view.type(at: 0)?.shape?.rank, let slope = view.type(at: 1)?.shape else {
+        return .unsupported("a slope for each channel, of operands of unknown rank")
+      }
+      return try aligned(.binary(.prelu), of: view, ownRank: slope.rank, trailing: slope.dims == [1] ? 0 : max(rank - 1 - slope.rank, 0))
     },
     "Mod": { view throws(Failure) in .op(.binary(.modulo(truncated: try view.flag("fmod"))), of: view) },
     "Min": chain(.minimum), "Max": chain(.maximum), "Sum": chain(.add), "Mean": mean,
@@ -81,9 +86,22 @@ enum ElementwiseRules {
   private static func binary(_ op: BinaryOp) -> ReadingRule {
     { view throws(Failure) in
       view.ignore("consumed_inputs", "broadcast")
-      if try view.int("axis") != nil { return .unsupported("broadcasting along an axis") }
-      return .op(.binary(op), of: view)
+      guard let axis = try view.int("axis") else { return .op(.binary(op), of: view) }
+      guard let rank = view.type(at: 0)?.shape?.rank, let own = view.type(at: 1)?.shape?.rank else {
+        return .unsupported("broadcasting along an axis, of operands of unknown rank")
+      }
+      return try aligned(.binary(op), of: view, ownRank: own, trailing: rank - (axis < 0 ? axis + rank : axis) - own)
     }
+  }
+
+  /// The second operand stands further left than broadcasting would put it: it gets axes of 1 behind.
+  private static func aligned(_ op: Op, of view: NodeView, ownRank: Int, trailing: Int) throws(Failure) -> Translation {
+    guard trailing >= 0 else { throw view.bad("axis", "leaves no room for the second operand") }
+    guard trailing > 0 else { return .op(op, of: view) }
+    return .steps([
+      .init(.layout(.unsqueeze), [.operand(1), .constant(try Tensor.vector(Array(ownRank..<ownRank + trailing)))]),
+      .init(op, [.operand(0), .step(0)]),
+    ])
   }
 
   /// An operator of any number of operands as operators of two.

@@ -7,6 +7,10 @@ struct OperatorSpelling {
   enum Attribute {
     case int(Int), float(Float), string(String), ints([Int]), tensor(Tensor)
     case bytes([UInt8]), floats([Float]), strings([[UInt8]])
+    /// A body; `GraphEmission` writes it.
+    case graph(Subgraph)
+
+    var isGraph: Bool { if case .graph = self { true } else { false } }
   }
   var domain = ""
   var name: String
@@ -50,6 +54,10 @@ struct SpellingRequest {
     case .indexing(let op): try spelling(of: op)
     case .generator(let op): try spelling(of: op)
     case .attention(let op): try spelling(of: op)
+    case .control(let op): try spelling(of: op)
+    case .sequence(let op): try spelling(of: op)
+    case .call(let op):
+      throw Failure(.notExpressible, "the call of '\(op.name)' is known by its record in a file only, and this node has none", at: .element(node.name))
     case .catalogued(let op): try spelling(of: op)
     case .foreign(let op):
       throw Failure(.notExpressible, "'\(op.name)' is known by its record in a file only, and this node has none", at: .element(node.name))

@@ -54,6 +54,9 @@ extension CataloguedOp {
     case oneHotEncoder = "one_hot_encoder"
     case featureVectorizer = "feature_vectorizer"
     case categoryMapper = "category_mapper"
+    case zipMap = "zip_map"
+    case castMap = "cast_map"
+    case dictVectorizer = "dict_vectorizer"
 
     // Optimizers
     case adagrad, adam, momentum

@@ -66,7 +66,7 @@ public struct CataloguedOp: Hashable, Sendable {
   }
 }
 
-/// What an attribute holds.
+/// What an attribute holds. Numbers are equal by their bits, so that NaN, which some tables name, equals itself.
 public enum AttributeData: Hashable, Sendable {
   case int(Int)
   case float(Float)
@@ -77,4 +77,31 @@ public enum AttributeData: Hashable, Sendable {
   case strings([[UInt8]])
   /// The elements of a numeric tensor; exact for every type up to 32 bits, float64, and integers up to 2^53.
   case numbers(ElementType, [Double])
+
+  public static func == (a: AttributeData, b: AttributeData) -> Bool {
+    switch (a, b) {
+    case (.int(let x), .int(let y)): x == y
+    case (.float(let x), .float(let y)): x.bitPattern == y.bitPattern
+    case (.string(let x), .string(let y)): x == y
+    case (.ints(let x), .ints(let y)): x == y
+    case (.floats(let x), .floats(let y)): x.elementsEqual(y) { $0.bitPattern == $1.bitPattern }
+    case (.strings(let x), .strings(let y)): x == y
+    case (.numbers(let s, let x), .numbers(let t, let y)): s == t && x.elementsEqual(y) { $0.bitPattern == $1.bitPattern }
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .int(let x): hasher.combine(x)
+    case .float(let x): hasher.combine(x.bitPattern)
+    case .string(let x): hasher.combine(x)
+    case .ints(let x): hasher.combine(x)
+    case .floats(let x): for number in x { hasher.combine(number.bitPattern) }
+    case .strings(let x): hasher.combine(x)
+    case .numbers(let element, let x):
+      hasher.combine(element)
+      for number in x { hasher.combine(number.bitPattern) }
+    }
+  }
 }

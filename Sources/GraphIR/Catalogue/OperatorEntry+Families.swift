@@ -137,6 +137,15 @@ extension OperatorEntry {
       [.ints("cats_int64s"), .strings("cats_strings"), .int("default_int64", -1), .string("default_string")]),
   ]
 
+  /// ai.onnx.ml: between tensors and maps.
+  static let maps: [OperatorEntry] = [
+    .init(.zipMap, "ZipMap", domain: learning, [.ints("classlabels_int64s"), .strings("classlabels_strings")]),
+    .init(
+      .castMap, "CastMap", domain: learning,
+      [.choice("cast_to", ["TO_FLOAT", "TO_STRING", "TO_INT64"]), .choice("map_form", ["DENSE", "SPARSE"]), .int("max_map", 1)]),
+    .init(.dictVectorizer, "DictVectorizer", domain: learning, [.ints("int64_vocabulary"), .strings("string_vocabulary")]),
+  ]
+
   private static let transform: AttributeSchema = .choice("post_transform", ["NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"])
   private static let nodes: [AttributeSchema] = [
     .ints("nodes_treeids"), .ints("nodes_nodeids"), .ints("nodes_featureids"), .strings("nodes_modes"), .floats("nodes_values"),

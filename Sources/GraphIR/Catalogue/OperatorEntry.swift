@@ -17,7 +17,7 @@ public struct OperatorEntry: Sendable {
   }
 
   public static let all: [OperatorEntry] =
-    quantized + recurrent + signal + detection + text + learned + training + contributed
+    quantized + recurrent + signal + detection + text + learned + maps + training + contributed
   static let byKind = Dictionary(uniqueKeysWithValues: all.map { ($0.kind, $0) })
 
   static let microsoft = "com.microsoft"

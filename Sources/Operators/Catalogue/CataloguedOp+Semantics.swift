@@ -1,8 +1,8 @@
-internal import GraphIR
+public import GraphIR
 
 extension CataloguedOp {
-  /// The one list from rows of the table to meanings.
-  var semantics: any Operator {
+  /// The one list from rows of the table to meanings; nil for those that take or make other things than tensors.
+  var semantics: (any Operator)? {
     switch kind {
     case .quantizeLinear: QuantizeLinear(op: self)
     case .dequantizeLinear: DequantizeLinear(op: self)
@@ -42,10 +42,19 @@ extension CataloguedOp {
     case .oneHotEncoder: OneHotEncoder(op: self)
     case .featureVectorizer: FeatureVectorizer(op: self)
     case .categoryMapper: CategoryMapper(op: self)
+    case .zipMap, .castMap, .dictVectorizer: nil
     case .adagrad, .adam, .momentum: OptimizerStep(op: self)
     case .groupQueryAttention: GroupQueryAttention(op: self)
     case .microsoftRotaryEmbedding: MicrosoftRotaryEmbedding(op: self)
     case .inverse: MatrixInverse(op: self)
+    }
+  }
+
+  /// What a row means that takes or makes maps.
+  public var containerSemantics: (any ContainerOperator)? {
+    switch kind {
+    case .zipMap, .castMap, .dictVectorizer: MapOperator(op: self)
+    default: nil
     }
   }
 }

@@ -175,6 +175,10 @@ extension AttentionOp {
       let kept = values.flatMap { length in (0..<scores[3]).map { $0 < length ? 0 : hidden } }
       return Bias(kept, [scores[0], 1, 1, scores[3]], scores: scores)
     case [scores[0], scores[3]]: return Bias(values.map { $0 == 0 ? hidden : 0 }, [scores[0], 1, 1, scores[3]], scores: scores)
+    case [2 * scores[0]]:
+      // Ends of all samples, then starts.
+      let kept = (0..<scores[0]).flatMap { sample in (0..<scores[3]).map { $0 < values[sample] && $0 >= values[scores[0] + sample] ? 0 : hidden } }
+      return Bias(kept, [scores[0], 1, 1, scores[3]], scores: scores)
     case [scores[0], scores[2], scores[3]]: return Bias(values.map { $0 == 0 ? hidden : 0 }, [scores[0], 1, scores[2], scores[3]], scores: scores)
     default: throw Failure(.operatorNotRunnable, "\(mnemonic): there is no reference kernel for a mask of \(mask.dims)")
     }

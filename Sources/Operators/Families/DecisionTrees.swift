@@ -15,7 +15,7 @@ struct DecisionForest {
     var whenTrue, whenFalse: Int
 
     func holds(_ x: Double) -> Bool {
-      if x.isNaN { return missingIsTrue }
+      if x.isNaN, missingIsTrue { return true }
       return switch comparison {
       case .lessOrEqual: x <= threshold
       case .less: x < threshold

@@ -31,6 +31,9 @@ struct AxisBorder {
     }
   }
 
+  /// A coordinate that is an index, however far out.
+  func reachable(_ position: Double) -> Double { position.isNaN ? -4 : min(max(position, -1e9), 1e9) }
+
   private func reflected(_ position: Double) -> Double {
     let range = most - least
     guard range > 0, position.isFinite else { return least.rounded(.up) }
@@ -114,7 +117,9 @@ struct GridSample: CataloguedOperator {
 
   private func axisTaps(_ position: Double, _ border: AxisBorder) -> [(pixel: Int, weight: Double)] {
     let mode = op.word("mode")
-    let inside = border.inside(mode == "nearest" ? position.rounded(.toNearestOrEven) : position)
+    // Cubic interpolation brings its taps inside one by one, not the place between them.
+    let inside =
+      mode == "cubic" ? border.reachable(position) : border.inside(mode == "nearest" ? position.rounded(.toNearestOrEven) : position)
     let floor = inside.rounded(.down)
     let first = Int(floor)
     let part = inside - floor

@@ -104,8 +104,8 @@ enum BinaryScores {
   func callAsFunction(_ score: Double, _ transform: ScoreTransform) -> [Double] {
     switch (self, transform) {
     case (_, .probit): [ScoreTransform.probit(score), score]
+    case (_, .logistic): [ScoreTransform.logistic(-score), ScoreTransform.logistic(score)]
     case (.complement, _): [1 - score, score]
-    case (.opposite, .logistic): [ScoreTransform.logistic(-score), ScoreTransform.logistic(score)]
     case (.opposite, _): [-score, score]
     }
   }
@@ -165,10 +165,6 @@ struct LinearModel: CataloguedOperator {
     let places = scores.map { binary ? ($0[0] > 0 ? 1 : 0) : largestPlace($0) }
     let final = scores.flatMap { row -> [Double] in
       if !binary { return transform(row) }
-      if transform == .logistic {
-        let positive = ScoreTransform.logistic(row[0])
-        return [1 - positive, positive]
-      }
       return BinaryScores.complement(row[0], transform)
     }
     let all = [try labels.tensor(places), try Tensor(.float32, dims: [count, binary ? 2 : targets], reals: final)]
@@ -303,7 +299,7 @@ struct SupportVectorMachine: CataloguedOperator {
     }
     var winner = 0
     for place in votes.indices where votes[place] > votes[winner] { winner = place }
-    if classes == 2 { return (winner, BinaryScores.opposite(-margins[0], transform)) }
+    if classes == 2 { return (winner, BinaryScores.opposite(margins[0], transform)) }
     return (winner, transform(margins))
   }
 

@@ -263,7 +263,7 @@ private struct RecurrentCell {
       let forgetGate = coupled ? 1 - inputGate : f(clipped(sum(2, unit) + peephole(2, unit) * memory[unit]))
       memory[unit] = forgetGate * memory[unit] + inputGate * g(clipped(sum(3, unit)))
       let outputGate = f(clipped(sum(1, unit) + peephole(1, unit) * memory[unit]))
-      own[unit] = outputGate * h(clipped(memory[unit]))
+      own[unit] = outputGate * h(memory[unit])
     }
   }
 

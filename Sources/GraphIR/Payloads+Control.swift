@@ -1,0 +1,63 @@
+/// Operators that run bodies.
+public indirect enum ControlOp: Hashable, Sendable {
+  /// If (ONNX 25): condition; the bodies take nothing and give the node's results.
+  case branch(then: Subgraph, otherwise: Subgraph)
+  /// Loop (ONNX 25): trip count?, condition?, carried values…; the body takes iteration, condition, carried values and gives
+  /// condition, carried values, and elements that are stacked along a new first axis.
+  case loop(Subgraph)
+  /// Scan (ONNX 25): states…, scanned values…; the body takes states and elements, and gives states and elements.
+  case scan(ScanOp)
+  /// SequenceMap (ONNX 17): a sequence, then sequences of the same length or tensors that every element goes with; the
+  /// body maps elements to elements.
+  case map(Subgraph)
+}
+
+/// All lists have one entry for each scanned input or output.
+public struct ScanOp: Hashable, Sendable {
+  public var body: Subgraph
+  public var inputAxes: [Int]
+  public var outputAxes: [Int]
+  /// Whether elements are taken, or put, from the last to the first.
+  public var inputsReversed: [Bool]
+  public var outputsReversed: [Bool]
+  /// Scan of version 8: the first operand gives the lengths of the sequences (may be left out), and every value has an
+  /// axis of batches in front; the scanned axis is the second one.
+  public var isBatched: Bool
+
+  public init(body: Subgraph, inputAxes: [Int], outputAxes: [Int], inputsReversed: [Bool], outputsReversed: [Bool], isBatched: Bool = false) {
+    self.body = body
+    self.inputAxes = inputAxes
+    self.outputAxes = outputAxes
+    self.inputsReversed = inputsReversed
+    self.outputsReversed = outputsReversed
+    self.isBatched = isBatched
+  }
+}
+
+/// A call of a function that the model itself defines, instantiated: attributes that the function refers to are filled
+/// in. The body's formal inputs are the operands that are given, in order.
+public struct CallOp: Hashable, Sendable {
+  public var domain: String
+  public var name: String
+  public var overload: String
+  public var body: Subgraph
+  public init(domain: String, name: String, overload: String = "", body: Subgraph) {
+    self.domain = domain
+    self.name = name
+    self.overload = overload
+    self.body = body
+  }
+}
+
+extension Op {
+  /// The bodies that the operator runs.
+  public var bodies: [Subgraph] {
+    switch self {
+    case .control(.branch(let then, let otherwise)): [then, otherwise]
+    case .control(.loop(let body)), .control(.map(let body)): [body]
+    case .control(.scan(let scan)): [scan.body]
+    case .call(let call): [call.body]
+    default: []
+    }
+  }
+}
