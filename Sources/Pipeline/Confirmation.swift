@@ -17,6 +17,8 @@ public enum ConfirmationMode: Sendable {
 struct Confirmation {
   /// Multiply-adds that an inspection may spend without being asked.
   static let cheapWork = 20_000_000
+  /// Activations that it may hold.
+  static let cheapBytes = 1 << 27
   static let tolerance = 1e-3
 
   /// By block: true where both equations hold, false with the reason where one does not, nothing where none could be held.
@@ -26,7 +28,11 @@ struct Confirmation {
   init(_ model: ModelAnalysis, shapes: [String: [Int]], mode: ConfirmationMode) {
     switch mode {
     case .never: return
-    case .whenCheap: guard let macs = Inspection.cost(model.typed).macs, macs <= Self.cheapWork else { return }
+    case .whenCheap:
+      let cost = Inspection.cost(model.typed)
+      guard let macs = cost.macs, let elementwise = cost.elementwise, let bytes = cost.activationBytesPeak, macs <= Self.cheapWork,
+        elementwise <= Self.cheapWork, bytes <= Self.cheapBytes
+      else { return }
     case .always: break
     }
     let checks = model.recognized.blocks.enumerated().compactMap { index, block in block.check.map { (index, $0) } }

@@ -42,7 +42,7 @@ public struct ArchitectureFacts: Sendable, Hashable {
       patchSize = PatchEmbedding.patchSize(view) ?? []
     }
     for block in attending {
-      let tokens = block.queryTokens.value.map { $0 * block.geometry.groups }
+      let tokens = block.queryTokens.value.map { $0 &* block.geometry.groups }
       let width = ArchitectureFacts.width(block, view)
       if let last = stages.last, last.tokens == tokens, last.width == width {
         stages[stages.count - 1].blocks += 1
@@ -98,7 +98,7 @@ public struct ArchitectureFacts: Sendable, Hashable {
   /// A constant with one row for each token, added to the tokens.
   private static func hasPositionEmbedding(_ view: GraphView, grid: [Int], prefix: Int) -> Bool {
     guard grid.count == 2 else { return false }
-    let counts = [grid[0] * grid[1], grid[0] * grid[1] + prefix]
+    let counts = [grid[0] &* grid[1], (grid[0] &* grid[1]) &+ prefix]
     for (_, node) in view.graph.liveNodes.prefix(400) where node.op == .binary(.add) {
       guard let c = node.input(1), !view.isActivation(c), let dims = view.shape(c)?.concrete, dims.count >= 2, (dims.last ?? 1) > 1 else { continue }
       if dims.dropLast().contains(where: { counts.contains($0) && $0 > 1 }) || dims.suffix(2) == grid { return true }

@@ -80,7 +80,7 @@ struct TokenGrouping {
           if let rows = dims[first], let inRow = dims[first + 1], let columns = dims[first + 2], let inColumn = dims[first + 3],
             rows.multipliedReportingOverflow(by: inRow).partialValue == before[first].value, columns >= 1
           {
-            window = rows * columns == tokens && inRow * inColumn != tokens ? [rows, columns] : [inRow, inColumn]
+            window = rows &* columns == tokens && inRow &* inColumn != tokens ? [rows, columns] : [inRow, inColumn]
           }
         }
         value = input
