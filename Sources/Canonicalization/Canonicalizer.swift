@@ -16,11 +16,11 @@ public enum Canonicalizer {
     + ActivationForm.rules + SoftmaxForm.rules + AttentionForm.rules
 
   ///
-  /// Calls of the model's own functions come first: they are replaced by what they stand for, and the nodes of a body have
-  /// the call as their origin.
+  /// Bodies come first: calls of the model's own functions are replaced by what they stand for, branches by the one that
+  /// is always taken, and the nodes of a body have the node that held it as their origin.
   public static func canonicalize(_ given: TypedGraph) throws(Failure) -> TypedGraph {
     var sink = DiagnosticSink()
-    let typed = try given.inliningCalls(sink: &sink)
+    let typed = try given.inliningBodies(sink: &sink)
     var sweep = Sweep(typed)
     for id in typed.graph.order { sweep.visit(id) }
     if sweep.patch.isEmpty { return typed }

@@ -51,7 +51,7 @@ public final class Executor {
     let key = Key(shapes: shapes, kept: keeping.sorted())
     if let plan = plans[key] { return plan }
     var sink = DiagnosticSink()
-    let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink)
+    let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink).inliningBodies(sink: &sink)
     let plan = try ExecutionPlan(typed, keeping: keeping, options: options, weights: weights)
     plans[key] = plan
     return plan

@@ -17,6 +17,7 @@ extension Interpreter {
       for operand in operands { values.append(try present(operand, "Scan")) }
       return try self.scan(scan, values, captured)
     case .map(let body): return try map(body, operands, captured)
+    case .flexAttention(let op): return [.tensor(try flexAttention(op, operands, captured))]
     }
   }
 
@@ -145,6 +146,54 @@ extension Interpreter {
       for (position, result) in try run(body, formals, captured: captured).enumerated() { results[position].append(result) }
     }
     return results.map { .sequence($0) }
+  }
+
+  // MARK: FlexAttention
+
+  private func flexAttention(_ op: FlexAttentionOp, _ operands: [RuntimeValue?], _ captured: [RuntimeValue]) throws(Failure) -> Tensor {
+    guard operands.count == 3 else { throw Failure(.operandCount, "FlexAttention has \(operands.count) operands") }
+    var tensors: [Tensor] = []
+    for operand in operands { tensors.append(try tensor(try present(operand, "FlexAttention"), "FlexAttention")) }
+    let (query, key, value) = (tensors[0], tensors[1], tensors[2])
+    let element = query.elementType
+    guard tensors.allSatisfy({ $0.dims.count == 4 && $0.elementType == element }), element.isFloatingPoint else {
+      throw Failure(.shapeMismatch, "FlexAttention of \(tensors.map { $0.type.description }.joined(separator: ", "))")
+    }
+    let heads = query.dims[1]
+    guard key.dims[1] > 0, heads % key.dims[1] == 0, key.dims[1] == value.dims[1], key.dims[2] == value.dims[2], query.dims[3] == key.dims[3],
+      query.dims[0] == key.dims[0], key.dims[0] == value.dims[0]
+    else { throw Failure(.shapeMismatch, "FlexAttention of \(query.type), \(key.type) and \(value.type)") }
+    // Each key head serves a group of neighboring query heads.
+    let group = heads / key.dims[1]
+    let serving = try Tensor(int64: (0..<heads).map { Int64($0 / max(group, 1)) }, dims: [heads])
+    func spread(_ tensor: Tensor) throws(Failure) -> Tensor {
+      group == 1 ? tensor : try IndexingOp.gather(axis: 1).evaluate([tensor, serving], resultCount: 1)[0]
+    }
+    func cast(_ tensor: Tensor, _ element: ElementType) throws(Failure) -> Tensor {
+      tensor.elementType == element ? tensor : try reference(.cast(to: element), [tensor])
+    }
+    let wide = precision == .reference
+    let inner = wide ? .float64 : op.precision ?? (element == .float64 ? .float64 : .float32)
+    let scale = op.scale ?? Float(1 / Double(max(query.dims[3], 1)).squareRoot())
+    let product = MatrixOp.fusedMatMul(FusedMatMul(alpha: scale, transposeA: false, transposeB: true))
+    var weights = try cast(try product.evaluate([query, try spread(key)], resultCount: 1)[0], inner)
+    if let body = op.scoreModifier { weights = try modified(weights, body, captured) }
+    weights = try SoftmaxOp.softmax(axis: -1).evaluate([weights], resultCount: 1)[0]
+    if let body = op.probabilityModifier { weights = try modified(weights, body, captured) }
+    return try cast(try MatrixOp.matMul.evaluate([weights, try cast(try spread(value), inner)], resultCount: 1)[0], element)
+  }
+
+  private func modified(_ weights: Tensor, _ body: Subgraph, _ captured: [RuntimeValue]) throws(Failure) -> Tensor {
+    let results = try run(body, [.tensor(weights)], captured: captured)
+    guard let first = results.first, case .tensor(let result) = first, result.type == weights.type else {
+      throw Failure(.shapeMismatch, "a modifier of FlexAttention gives \(results.first?.kind ?? "nothing") for \(weights.type)")
+    }
+    return result
+  }
+
+  private func reference(_ op: Op, _ operands: [Tensor]) throws(Failure) -> Tensor {
+    guard let semantics = op.semantics else { throw Failure(.operatorNotRunnable, "there is no kernel for \(op.name.mnemonic)") }
+    return try semantics.evaluate(operands, resultCount: 1)[0]
   }
 
   // MARK: Operands

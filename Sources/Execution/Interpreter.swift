@@ -13,8 +13,6 @@ internal import Tensors
 final class Interpreter {
   private let program: Program
   let precision: Precision
-  /// Elements that inference knows, beside the graph's own constants.
-  private let known: (ValueID) -> Tensor?
   private let profiles: Bool
   private var kernels: NodeKernels?
   private let timeLimit: Double?
@@ -33,10 +31,9 @@ final class Interpreter {
     profiles = options.profiles
     timeLimit = options.timeLimit
     bodyRunLimit = options.bodyRunLimit
-    // In double precision everything is computed again: what inference folded was rounded to single precision.
-    known = options.precision == .reference ? { _ in nil } : { typed.constant($0) }
     kernels = options.precision == .reference ? nil : NodeKernels(options)
-    program = Program(typed.graph, wanted: wanted, isKnown: { [known] in known($0) != nil })
+    // What inference folded is computed again: it may rest on what the file declares, and was rounded to single precision.
+    program = Program(typed.graph, wanted: wanted)
     for id in program.nodes {
       guard case .foreign = typed.graph[id].op else { continue }
       throw Interpreter.noKernel(typed.graph[id])
@@ -54,10 +51,10 @@ final class Interpreter {
     var frame = Frame(program.graph)
     for (value, given) in inputs { frame[value] = precision == .reference ? try widened(given) : given }
     var profile: [StepTime] = []
-    try run(program, &frame, known: known, profile: profiles ? { profile.append($0) } : nil)
+    try run(program, &frame, profile: profiles ? { profile.append($0) } : nil)
     var result = RunResult(values: [:], profile: profile)
     for value in program.wanted {
-      switch try self.value(value, of: program, &frame, known) {
+      switch try self.value(value, of: program, &frame) {
       case .tensor(let tensor): result.values[value] = tensor
       case let other: result.containers[value] = other
       }
@@ -88,10 +85,9 @@ final class Interpreter {
     var frame = Frame(body.graph)
     for (value, given) in zip(body.formals, formals) { frame[value] = given }
     for (value, index) in zip(body.graph.inputs.suffix(body.captures.count), body.captures) { frame[value] = captured[index] }
-    let nothing: (ValueID) -> Tensor? = { _ in nil }
-    try run(program, &frame, known: nothing, profile: nil)
+    try run(program, &frame, profile: nil)
     var results: [RuntimeValue] = []
-    for output in body.graph.outputs { results.append(try value(output, of: program, &frame, nothing)) }
+    for output in body.graph.outputs { results.append(try value(output, of: program, &frame)) }
     return results
   }
 
@@ -102,7 +98,7 @@ final class Interpreter {
     return program
   }
 
-  private func run(_ program: Program, _ frame: inout Frame, known: (ValueID) -> Tensor?, profile: ((StepTime) -> Void)?) throws(Failure) {
+  private func run(_ program: Program, _ frame: inout Frame, profile: ((StepTime) -> Void)?) throws(Failure) {
     let graph = program.graph
     for (index, id) in program.nodes.enumerated() {
       let node = graph[id]
@@ -114,10 +110,10 @@ final class Interpreter {
         var operands: [RuntimeValue?] = []
         operands.reserveCapacity(node.inputs.count)
         for input in node.inputs {
-          if let input { operands.append(try value(input, of: program, &frame, known)) } else { operands.append(nil) }
+          if let input { operands.append(try value(input, of: program, &frame)) } else { operands.append(nil) }
         }
         var captured: [RuntimeValue] = []
-        for value in node.captures { captured.append(try self.value(value, of: program, &frame, known)) }
+        for value in node.captures { captured.append(try self.value(value, of: program, &frame)) }
         let isConstant = { (index: Int) in node.input(index).map { graph.constant($0) != nil } ?? false }
         let results = try evaluate(node, operands, captured, isConstant: isConstant, key: .init(program, id))
         guard results.count >= node.outputs.count else {
@@ -133,9 +129,9 @@ final class Interpreter {
     }
   }
 
-  private func value(_ value: ValueID, of program: Program, _ frame: inout Frame, _ known: (ValueID) -> Tensor?) throws(Failure) -> RuntimeValue {
+  private func value(_ value: ValueID, of program: Program, _ frame: inout Frame) throws(Failure) -> RuntimeValue {
     if let value = frame[value] { return value }
-    guard let constant = program.graph.constant(value) ?? known(value) else {
+    guard let constant = program.graph.constant(value) else {
       throw Failure(.internalError, "'\(program.graph[value].name)' is read before it is computed")
     }
     guard precision == .reference else { return .tensor(constant) }

@@ -33,7 +33,7 @@ struct NodeKernels {
 
   private let options: RunOptions
   private var prepared: [Key: Prepared?] = [:]
-  private let weights = WeightCache()
+  private var weights = WeightCache()
 
   init(_ options: RunOptions) {
     var options = options
@@ -53,7 +53,11 @@ struct NodeKernels {
       entry = known
     } else {
       entry = try prepare(node, semantics, operands, isConstant)
-      if prepared.count >= NodeKernels.capacity { prepared.removeAll() }
+      if prepared.count >= NodeKernels.capacity {
+        prepared.removeAll()
+        // Packed weights are known by where they lay, which ends with the plans that held them.
+        weights = WeightCache()
+      }
       prepared[key] = .some(entry)
     }
     guard let entry else { return nil }

@@ -20,7 +20,9 @@ extension PlanBuilder {
   }
 
   private func planStandard(_ id: NodeID, _ node: Node, _ form: StandardAttention, _ first: ValueID, _ output: ValueID) throws(Failure) -> Bool {
-    guard let second = node.input(1), let third = node.input(2), node.input(4) == nil, node.input(5) == nil, form.softcap == 0 else { return false }
+    guard let second = node.input(1), let third = node.input(2), node.input(4) == nil, node.input(5) == nil, node.input(6) == nil, form.softcap == 0,
+      form.leftWindow == nil, form.rightWindow == nil
+    else { return false }
     var (query, key, value) = (try view(of: first), try view(of: second), try view(of: third))
     if query.layout.rank == 3 {
       guard form.queryHeads > 0, form.keyHeads > 0 else { return false }

@@ -35,7 +35,7 @@ extension PlanBuilder {
       }
     case .concat(let axis): return try planConcat(id, node, axis: axis < 0 ? axis + target.count : axis)
     case .pad(.constant): return try planPad(id, node)
-    case .pad, .tile, .depthToSpace, .spaceToDepth: return false
+    case .pad, .tile, .depthToSpace, .spaceToDepth, .centerCropPad, .reverseSequence: return false
     }
     markDone([id])
     return true

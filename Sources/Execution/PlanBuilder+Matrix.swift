@@ -11,6 +11,7 @@ extension PlanBuilder {
     else { return false }
     var (x, y) = (try view(of: a), try view(of: b))
     switch op {
+    case .determinant: return false
     case .matMul:
       return try planProduct(id, x, y, output)
     case .gemm(let alpha, let beta, let transposeA, let transposeB):

@@ -5,9 +5,10 @@ internal import Tensors
 
 extension PlanBuilder {
   /// Whether everything that runs is a tensor of known shape and whole bytes, so that memory can be laid out before the
-  /// run. A symbolic input says no such thing: there the plan fails and tells what to give.
+  /// run. Shapes that a file declares and no rule tells may be wrong, so they are not known. A symbolic input says no such thing: there the plan fails and tells what to give.
   static func isPlannable(_ typed: TypedGraph, wanted: [ValueID]) -> Bool {
     let graph = typed.graph
+    if typed.reliesOnDeclarations { return false }
     let givesShapes = graph.inputs.allSatisfy { typed.type(of: $0).map { $0.shape?.concrete != nil } ?? true }
     func isPlain(_ value: ValueID) -> Bool {
       guard let type = typed.type(of: value), let shape = type.shape else { return false }

@@ -27,8 +27,9 @@ extension PlanBuilder {
     let rank = shape.count
     let given =
       switch op {
-      case .softmax(let axis), .logSoftmax(let axis): axis
+      case .softmax(let axis), .logSoftmax(let axis), .hardmax(let axis): axis
       }
+    if case .hardmax = op { return false }
     let axis = given < 0 ? given + rank : given
     guard rank >= 1, axis >= 0, axis < rank else { return false }
     let pending = biased[input]
@@ -105,7 +106,7 @@ extension PlanBuilder {
     case .group(let groups, let epsilon): return try planGroups(id, node, input, output, groups: groups, epsilon: epsilon)
     case .skipLayer(let epsilon): return try planSkip(id, node, output, epsilon: epsilon, centered: true, gain: 2, shift: 3, bias: 4)
     case .skipRMS(let epsilon): return try planSkip(id, node, output, epsilon: epsilon, centered: false, gain: 2, shift: nil, bias: 3)
-    case .lp: return false
+    case .lp, .batchTraining, .localResponse, .meanVariance: return false
     }
   }
 

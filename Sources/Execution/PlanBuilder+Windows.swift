@@ -102,6 +102,7 @@ extension PlanBuilder {
     switch op {
     case .globalAverage: return try planReduce([id], "GlobalAveragePool", .mean, input, axes: Set(2..<xDims.count), output)
     case .globalMax: return try planReduce([id], "GlobalMaxPool", .maximum, input, axes: Set(2..<xDims.count), output)
+    case .maxByColumns, .lp, .globalLp, .unpool: return false
     case .max(let given, let ceilMode):
       guard !ceilMode else { return false }
       (kind, window) = (.maximum, given)
@@ -159,6 +160,7 @@ extension PlanBuilder {
     for axis in 0..<axes {
       let extent = (kernel[axis] - 1) * dilations[axis] + 1
       switch window.padding {
+      case .toSizes: return nil
       case .valid:
         begin.append(0)
         end.append(0)

@@ -11,14 +11,13 @@ final class Program {
   /// Constants in double precision, once they have been read so.
   var widenedConstants: [ValueID: Tensor] = [:]
 
-  /// - Parameter isKnown: whether a value needs no node, since its elements are known before the run.
-  init(_ graph: Graph, wanted: [ValueID], isKnown: (ValueID) -> Bool = { _ in false }) {
+  init(_ graph: Graph, wanted: [ValueID]) {
     self.graph = graph
     self.wanted = wanted
     var needed = HandleMap<NodeTag, Bool>(count: graph.nodes.count, initial: false)
     var pending = wanted
     while let value = pending.popLast() {
-      guard !isKnown(value), let node = graph.producer(of: value), !needed[node] else { continue }
+      guard let node = graph.producer(of: value), !needed[node] else { continue }
       needed[node] = true
       pending += graph[node].reads
     }

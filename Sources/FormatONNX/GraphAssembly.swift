@@ -204,7 +204,7 @@ struct GraphAssembly {
       if let record { notes.nodes[record] = .init(inputs: message.inputs, outputs: message.outputs, steps: [], captures: []) }
       return
     }
-    if domain.isEmpty, ControlRules.names.contains(message.opType) {
+    if ControlRules.reads(domain: domain, opType: message.opType) {
       switch try control(message, version: version, captures: captures) {
       case .unsupported(let reason): return try foreign(reason)
       case .steps(let steps):

@@ -12,8 +12,13 @@ extension Graph {
   /// - Throws: `limitExceeded` where the calls stand for more than `limit` nodes.
   public func inliningCalls(limit: Int = 1 << 20) throws(Failure) -> Graph {
     guard hasCalls else { return self }
+    return try inlining(limit: limit) { id in if case .call(let call) = nodes[id].op { call.body } else { nil } }
+  }
+
+  /// The same for the bodies that `choose` names: of calls, or the branch that a node is known to take.
+  public func inlining(limit: Int = 1 << 20, _ choose: (NodeID) -> Subgraph?) throws(Failure) -> Graph {
     var inlining = Inlining(self, limit: limit)
-    for id in order { try inlining.visit(id) }
+    for id in order { try inlining.visit(id, choose(id)) }
     return try inlining.finish()
   }
 }
@@ -37,22 +42,23 @@ private struct Inlining {
     return result
   }
 
-  mutating func visit(_ id: NodeID) throws(Failure) {
+  mutating func visit(_ id: NodeID, _ body: Subgraph?) throws(Failure) {
+    guard let body else { return order.append(id) }
     let node = graph.nodes[id]
-    guard case .call(let call) = node.op else { return order.append(id) }
-    try expand(call, node, name: node.name.isEmpty ? call.name : node.name, depth: 0)
+    try expand(body, node, name: node.name.isEmpty ? body.graph.name : node.name, depth: 0)
   }
 
   /// Appends the body's nodes; the results of `node` become theirs.
-  private mutating func expand(_ call: CallOp, _ node: Node, name: String, depth: Int) throws(Failure) {
+  private mutating func expand(_ subgraph: Subgraph, _ node: Node, name: String, depth: Int) throws(Failure) {
     guard depth <= StructuralVerifier.depthLimit else {
       throw Failure(.limitExceeded, "calls nest more than \(StructuralVerifier.depthLimit) deep", at: .element(node.name))
     }
-    let body = call.body.graph
+    let body = subgraph.graph
     for (domain, version) in body.opsets where graph.opsets[domain] == nil { graph.opsets[domain] = version }
     // What each value of the body is here.
     var map = HandleMap<ValueTag, ValueID?>(count: body.values.count, initial: nil)
-    for (formal, operand) in zip(body.inputs, node.inputs.compactMap { $0 }) { map[formal] = operand }
+    for (formal, operand) in zip(subgraph.formals, node.inputs.compactMap { $0 }) { map[formal] = operand }
+    for (inner, index) in zip(body.inputs.suffix(subgraph.captures.count), subgraph.captures) { map[inner] = node.captures[index] }
     var aliases: [(result: ValueID, source: ValueID)] = []
     for (inner, outer) in zip(body.outputs, node.outputs) {
       guard let outer else { continue }
@@ -79,7 +85,7 @@ private struct Inlining {
       copy.origins = node.origins
       copy.record = nil
       if case .call(let inner) = copy.op {
-        try expand(inner, copy, name: copy.name.isEmpty ? "\(name)/\(inner.name)" : copy.name, depth: depth + 1)
+        try expand(inner.body, copy, name: copy.name.isEmpty ? "\(name)/\(inner.name)" : copy.name, depth: depth + 1)
       } else {
         append(copy)
       }

@@ -13,8 +13,10 @@ public enum Op: Hashable, Sendable {
   case select
   /// Clip (ONNX 13): x, min?, max?; the bounds are scalars.
   case clip
-  /// Cast (ONNX 24).
+  /// Cast (ONNX 28), as it is without further attributes.
   case cast(to: ElementType)
+  /// The other casts.
+  case conversion(ConversionOp)
   case matrix(MatrixOp)
   case convolution(ConvolutionOp)
   case pooling(PoolingOp)
@@ -23,8 +25,14 @@ public enum Op: Hashable, Sendable {
   case reduction(ReductionOp)
   case layout(LayoutOp)
   case indexing(IndexingOp)
+  case selection(SelectionOp)
+  case cumulative(CumulativeOp)
   case generator(GeneratorOp)
+  case random(RandomOp)
   case attention(AttentionOp)
+  case rotary(RotaryEmbedding)
+  case recurrence(RecurrenceOp)
+  case loss(LossOp)
   /// Runs bodies: branches, loops.
   case control(ControlOp)
   /// Runs a function that the model defines.

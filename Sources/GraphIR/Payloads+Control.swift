@@ -1,3 +1,5 @@
+public import Tensors
+
 /// Operators that run bodies.
 public indirect enum ControlOp: Hashable, Sendable {
   /// If (ONNX 25): condition; the bodies take nothing and give the node's results.
@@ -10,6 +12,25 @@ public indirect enum ControlOp: Hashable, Sendable {
   /// SequenceMap (ONNX 17): a sequence, then sequences of the same length or tensors that every element goes with; the
   /// body maps elements to elements.
   case map(Subgraph)
+  /// FlexAttention (ai.onnx.preview 1): Q, K, V.
+  case flexAttention(FlexAttentionOp)
+}
+
+/// Attention of rank 4 whose scores and probabilities (batch, query heads, queries, keys) may go through a body each; it
+/// takes them and gives them back, of the same shape.
+public struct FlexAttentionOp: Hashable, Sendable {
+  public var scoreModifier: Subgraph?
+  public var probabilityModifier: Subgraph?
+  /// nil: 1/sqrt(head size).
+  public var scale: Float?
+  /// Of scores and probabilities; nil: float32, or float64 where the operands are.
+  public var precision: ElementType?
+  public init(scoreModifier: Subgraph?, probabilityModifier: Subgraph?, scale: Float?, precision: ElementType?) {
+    self.scoreModifier = scoreModifier
+    self.probabilityModifier = probabilityModifier
+    self.scale = scale
+    self.precision = precision
+  }
 }
 
 /// All lists have one entry for each scanned input or output.
@@ -56,6 +77,7 @@ extension Op {
     case .control(.branch(let then, let otherwise)): [then, otherwise]
     case .control(.loop(let body)), .control(.map(let body)): [body]
     case .control(.scan(let scan)): [scan.body]
+    case .control(.flexAttention(let op)): [op.scoreModifier, op.probabilityModifier].compactMap { $0 }
     case .call(let call): [call.body]
     default: []
     }

@@ -10,6 +10,8 @@ public enum GeneratorOp: Hashable, Sendable {
   case constantOfShape(FillValue)
   /// Range (ONNX 11): start, limit, delta.
   case range
+  /// EyeLike (ONNX 22): a matrix whose shape is taken; ones on a diagonal. Without a type, the operand's.
+  case eyeLike(ElementType?, diagonal: Int)
 }
 
 /// One element and its type.

@@ -25,5 +25,9 @@ public enum LayoutOp: Hashable, Sendable {
   /// Tile (ONNX 13): data, repeats.
   case tile
   case depthToSpace(blockSize: Int, columnRowDepth: Bool)
-  case spaceToDepth(blockSize: Int)
+  case spaceToDepth(blockSize: Int, columnRowDepth: Bool = false)
+  /// CenterCropPad (ONNX 18): data, sizes of `axes` (nil: of all).
+  case centerCropPad(axes: [Int]?)
+  /// ReverseSequence (ONNX 28): data, lengths.
+  case reverseSequence(timeAxis: Int, batchAxis: Int)
 }

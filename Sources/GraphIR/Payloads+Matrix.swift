@@ -6,7 +6,9 @@ public enum MatrixOp: Hashable, Sendable {
   case gemm(alpha: Float, beta: Float, transposeA: Bool, transposeB: Bool)
   /// FusedMatMul (com.microsoft): `alpha * A' B'`, batch transposes included.
   case fusedMatMul(FusedMatMul)
-  /// Einsum (ONNX 12).
+  /// Det (ONNX 22): the determinants of the matrices in the last two axes.
+  case determinant
+  /// Einsum (ONNX 28).
   case einsum(equation: String)
 }
 

@@ -94,6 +94,7 @@ public enum StructuralVerifier {
     case .control(.loop(let body)):
       let carried = max(node.inputs.count - 2, 0)
       try expect(body, formals: carried + 2, outputs: max(carried, results) + 1)
+    case .control(.flexAttention): for body in node.op.bodies { try expect(body, formals: 1, outputs: 1) }
     case .control(.map(let body)): try expect(body, formals: node.inputs.count, outputs: results)
     case .control(.scan(let scan)):
       let states = node.inputs.count - (scan.isBatched ? 1 : 0) - scan.inputAxes.count

@@ -181,6 +181,9 @@ struct AttributeReader {
     }
   }
 
+  /// nil where the attribute is left out; an empty list is one.
+  mutating func optionalIntegers(_ name: String) throws(Failure) -> [Int]? { values[name] == nil ? nil : try integers(name) }
+
   mutating func word(_ name: String) throws(Failure) -> String? {
     switch values.removeValue(forKey: name) {
     case .word(let text)?: text

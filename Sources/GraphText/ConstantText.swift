@@ -31,7 +31,8 @@ enum ConstantText {
       return strings.map { ValueName.quoted(String(decoding: $0, as: UTF8.self)) }
     default:
       if let integers = tensor.integers() { return integers.map(String.init) }
-      // Complex numbers and formats below or beside a byte: their bytes.
+      if let numbers = tensor.doubles() { return numbers.map(\.description) }
+      // Complex numbers: their bytes.
       return tensor.elements(as: UInt8.self).map(String.init)
     }
   }
@@ -103,15 +104,17 @@ enum ConstantText {
     if type == .string {
       return try Tensor(.string, dims: dims, storage: .strings(literals.map { if case .string(let text) = $0 { Array(text.utf8) } else { [] } }))
     }
-    func numbers<T: BitwiseCopyable>(_ convert: (String) -> T?) throws(Failure) -> Tensor {
+    func parsed<T>(_ convert: (String) -> T?) throws(Failure) -> [T] {
       var values: [T] = []
       values.reserveCapacity(literals.count)
       for literal in literals {
         guard case .number(let text) = literal, let value = convert(text) else { throw Failure(.graphText, "\(literal.text) is no \(type.name)") }
         values.append(value)
       }
-      return try Tensor(type, dims: dims, values: values)
+      return values
     }
+    func numbers<T: BitwiseCopyable>(_ convert: (String) -> T?) throws(Failure) -> Tensor { try Tensor(type, dims: dims, values: parsed(convert)) }
+    func codes(_ convert: (String) -> UInt8?) throws(Failure) -> Tensor { try Tensor(type, dims: dims, codes: parsed(convert)) }
     return switch type {
     case .float32: try numbers { Float($0) }
     case .float64: try numbers { Double($0) }
@@ -125,7 +128,13 @@ enum ConstantText {
     case .uint32: try numbers { UInt32($0) }
     case .uint16: try numbers { UInt16($0) }
     case .bool: try numbers { UInt8($0).flatMap { $0 <= 1 ? $0 : nil } }
-    default: try numbers { UInt8($0) }
+    case .int4: try codes { Int8($0).flatMap { -8...7 ~= $0 ? UInt8(bitPattern: $0) : nil } }
+    case .int2: try codes { Int8($0).flatMap { -2...1 ~= $0 ? UInt8(bitPattern: $0) : nil } }
+    case .uint4: try codes { UInt8($0).flatMap { $0 < 16 ? $0 : nil } }
+    case .uint2: try codes { UInt8($0).flatMap { $0 < 4 ? $0 : nil } }
+    case .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz, .float4e2m1, .float6e2m3, .float6e3m2, .float8e8m0:
+      try Tensor(type, dims: dims, narrowing: try parsed { Double($0) }, saturates: false)
+    case .uint8, .complex64, .complex128, .string: try numbers { UInt8($0) }
     }
   }
 

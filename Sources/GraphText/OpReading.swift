@@ -19,6 +19,8 @@ enum OpReading {
     if let op = try layout(mnemonic, &attributes) { return op }
     if let op = try indexing(mnemonic, &attributes) { return op }
     if let op = try attention(mnemonic, &attributes) { return op }
+    if let op = try selection(mnemonic, &attributes) { return op }
+    if let op = try random(mnemonic, &attributes) { return op }
     if let op = try sequence(mnemonic, &attributes) { return op }
     return try other(mnemonic, &attributes)
   }
@@ -28,6 +30,12 @@ enum OpReading {
     case "foreign": .foreign(ForeignOp(domain: try attributes.string("domain"), name: try attributes.string("name")))
     default: try CataloguedOp.Kind(rawValue: mnemonic).map { (kind) throws(Failure) in .catalogued(try CataloguedOp(kind, attributes.takeAll())) }
     }
+  }
+
+  static func optionalElementType(_ name: String, _ attributes: inout AttributeReader) throws(Failure) -> ElementType? {
+    guard let word = try attributes.word(name) else { return nil }
+    guard let type = TypeText.element(word) else { throw Failure(.graphText, "the attribute '\(name)' is no element type") }
+    return type
   }
 
   static func elementType(_ name: String, _ attributes: inout AttributeReader) throws(Failure) -> ElementType {

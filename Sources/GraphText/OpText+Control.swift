@@ -9,6 +9,12 @@ extension OpSpelling {
     case .branch: mnemonic = "if"
     case .loop: mnemonic = "loop"
     case .map: mnemonic = "sequence_map"
+    case .flexAttention(let op):
+      mnemonic = "flex_attention"
+      flag("score_modifier", op.scoreModifier != nil)
+      flag("probability_modifier", op.probabilityModifier != nil)
+      number("scale", op.scale)
+      if let precision = op.precision { put("precision", .word(TypeText.spelled(precision))) }
     case .scan(let scan):
       mnemonic = "scan"
       list("input_axes", scan.inputAxes)
@@ -83,6 +89,18 @@ extension OpReading {
     case "sequence_map":
       try expect(1)
       return .control(.map(bodies[0]))
+    case "flex_attention":
+      let (score, probability) = (try attributes.flag("score_modifier"), try attributes.flag("probability_modifier"))
+      try expect((score ? 1 : 0) + (probability ? 1 : 0))
+      let scale = try attributes.optionalFloat("scale")
+      var precision: ElementType?
+      if let word = try attributes.word("precision") {
+        guard let element = TypeText.element(word) else { throw Failure(.graphText, "the attribute 'precision' is no element type") }
+        precision = element
+      }
+      return .control(
+        .flexAttention(
+          FlexAttentionOp(scoreModifier: score ? bodies[0] : nil, probabilityModifier: probability ? bodies.last : nil, scale: scale, precision: precision)))
     case "call":
       try expect(1)
       let (domain, name) = (try attributes.string("domain"), try attributes.string("name"))

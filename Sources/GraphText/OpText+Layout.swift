@@ -32,9 +32,17 @@ extension OpSpelling {
       mnemonic = "depth_to_space"
       integer("block_size", blockSize)
       flag("column_row_depth", columnRowDepth)
-    case .spaceToDepth(let blockSize):
+    case .spaceToDepth(let blockSize, let columnRowDepth):
       mnemonic = "space_to_depth"
       integer("block_size", blockSize)
+      flag("column_row_depth", columnRowDepth)
+    case .centerCropPad(let axes):
+      mnemonic = "center_crop_pad"
+      if let axes { put("axes", .integers(axes)) }
+    case .reverseSequence(let time, let batch):
+      mnemonic = "reverse_sequence"
+      integer("time_axis", time, unless: 0)
+      integer("batch_axis", batch, unless: 1)
     }
   }
 }
@@ -50,7 +58,11 @@ extension OpReading {
     case "pad": .layout(.pad(try attributes.choice("mode", OpSpelling.padModes)))
     case "depth_to_space":
       .layout(.depthToSpace(blockSize: try attributes.int("block_size"), columnRowDepth: try attributes.flag("column_row_depth")))
-    case "space_to_depth": .layout(.spaceToDepth(blockSize: try attributes.int("block_size")))
+    case "space_to_depth":
+      .layout(.spaceToDepth(blockSize: try attributes.int("block_size"), columnRowDepth: try attributes.flag("column_row_depth")))
+    case "center_crop_pad": .layout(.centerCropPad(axes: try attributes.optionalIntegers("axes")))
+    case "reverse_sequence":
+      .layout(.reverseSequence(timeAxis: try attributes.int("time_axis", default: 0), batchAxis: try attributes.int("batch_axis", default: 1)))
     default: nil
     }
   }

@@ -6,6 +6,7 @@ extension OpSpelling {
   mutating func spell(_ matrix: MatrixOp) {
     switch matrix {
     case .matMul: mnemonic = "matmul"
+    case .determinant: mnemonic = "det"
     case .gemm(let alpha, let beta, let transposeA, let transposeB):
       mnemonic = "gemm"
       number("alpha", alpha, unless: 1)

@@ -23,6 +23,19 @@ extension OpSpelling {
       mnemonic = "group_norm"
       integer("groups", groups)
       number("epsilon", epsilon, unless: 1e-5)
+    case .batchTraining(let epsilon, let momentum):
+      mnemonic = "batch_norm_training"
+      number("epsilon", epsilon, unless: 1e-5)
+      number("momentum", momentum, unless: 0.9)
+    case .localResponse(let size, let alpha, let beta, let bias):
+      mnemonic = "local_response_norm"
+      integer("size", size)
+      number("alpha", alpha, unless: 1e-4)
+      number("beta", beta, unless: 0.75)
+      number("bias", bias, unless: 1)
+    case .meanVariance(let axes):
+      mnemonic = "mean_variance_norm"
+      list("axes", axes)
     case .lp(let axis, let p):
       mnemonic = "lp_norm"
       integer("axis", axis, unless: -1)
@@ -43,6 +56,9 @@ extension OpSpelling {
       integer("axis", axis, unless: -1)
     case .logSoftmax(let axis):
       mnemonic = "log_softmax"
+      integer("axis", axis, unless: -1)
+    case .hardmax(let axis):
+      mnemonic = "hardmax"
       integer("axis", axis, unless: -1)
     }
   }
@@ -65,6 +81,15 @@ extension OpReading {
     case "batch_norm": .normalization(.batch(epsilon: try epsilon(&attributes)))
     case "instance_norm": .normalization(.instance(epsilon: try epsilon(&attributes)))
     case "group_norm": .normalization(.group(groups: try attributes.int("groups"), epsilon: try epsilon(&attributes)))
+    case "hardmax": .softmax(.hardmax(axis: try attributes.int("axis", default: -1)))
+    case "batch_norm_training":
+      .normalization(.batchTraining(epsilon: try epsilon(&attributes), momentum: try attributes.float("momentum", default: 0.9)))
+    case "local_response_norm":
+      .normalization(
+        .localResponse(
+          size: try attributes.int("size"), alpha: try attributes.float("alpha", default: 1e-4), beta: try attributes.float("beta", default: 0.75),
+          bias: try attributes.float("bias", default: 1)))
+    case "mean_variance_norm": .normalization(.meanVariance(axes: try attributes.integers("axes")))
     case "lp_norm": .normalization(.lp(axis: try attributes.int("axis", default: -1), p: try attributes.int("p", default: 2)))
     case "skip_layer_norm": .normalization(.skipLayer(epsilon: try epsilon(&attributes)))
     case "skip_rms_norm": .normalization(.skipRMS(epsilon: try epsilon(&attributes)))

@@ -28,6 +28,21 @@ extension OpSpelling {
       window(geometry)
       flag("ceil_mode", ceilMode)
       flag("count_include_pad", countIncludePad)
+    case .maxByColumns(let geometry, let ceilMode):
+      mnemonic = "max_pool_by_columns"
+      window(geometry)
+      flag("ceil_mode", ceilMode)
+    case .lp(let geometry, let ceilMode, let p):
+      mnemonic = "lp_pool"
+      window(geometry)
+      flag("ceil_mode", ceilMode)
+      number("p", p, unless: 2)
+    case .globalLp(let p):
+      mnemonic = "global_lp_pool"
+      number("p", p, unless: 2)
+    case .unpool(let geometry):
+      mnemonic = "max_unpool"
+      window(geometry)
     case .globalAverage: mnemonic = "global_average_pool"
     case .globalMax: mnemonic = "global_max_pool"
     }
@@ -44,6 +59,11 @@ extension OpReading {
     case "max_pool": .pooling(.max(try window(&attributes), ceilMode: try attributes.flag("ceil_mode")))
     case "average_pool":
       .pooling(.average(try window(&attributes), ceilMode: try attributes.flag("ceil_mode"), countIncludePad: try attributes.flag("count_include_pad")))
+    case "max_pool_by_columns": .pooling(.maxByColumns(try window(&attributes), ceilMode: try attributes.flag("ceil_mode")))
+    case "lp_pool":
+      .pooling(.lp(try window(&attributes), ceilMode: try attributes.flag("ceil_mode"), p: try attributes.float("p", default: 2)))
+    case "global_lp_pool": .pooling(.globalLp(p: try attributes.float("p", default: 2)))
+    case "max_unpool": .pooling(.unpool(try window(&attributes)))
     default: nil
     }
   }
@@ -52,8 +72,10 @@ extension OpReading {
     let padding: WindowPadding? = try attributes.choice(
       "padding", [("explicit", nil), ("same_upper", .sameUpper), ("same_lower", .sameLower), ("valid", .valid)])
     let pads = try attributes.integers("pads")
+    let sizes = try attributes.integers("to_sizes")
+    let restAtEnd = try attributes.flag("rest_at_end")
     return Window(
       kernel: try attributes.integers("kernel"), strides: try attributes.integers("strides"), dilations: try attributes.integers("dilations"),
-      padding: padding ?? .explicit(pads))
+      padding: padding ?? (sizes.isEmpty ? .explicit(pads) : .toSizes(sizes, restAtEnd: restAtEnd)))
   }
 }

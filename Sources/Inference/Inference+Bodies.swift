@@ -65,7 +65,10 @@ extension Walk {
       walk.facts[value] = fact
       for dim in fact?.type.shape?.dims ?? [] { known.formUnion(dim.symbols) }
     }
-    defer { (bodyNodes, budget) = (walk.bodyNodes, walk.budget) }
+    defer {
+      (bodyNodes, budget) = (walk.bodyNodes, walk.budget)
+      if walk.reliesOnDeclarations { reliesOnDeclarations = true }
+    }
     do throws(Failure) {
       walk.seedConstants()
       var sink = DiagnosticSink()

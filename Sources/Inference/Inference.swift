@@ -25,7 +25,7 @@ public enum Inference {
     var walk = Walk(graph: graph, bindings: bindings)
     try walk.seed()
     for id in graph.order { try walk.visit(id, sink: &sink) }
-    return TypedGraph(graph: graph, facts: walk.facts, bindings: bindings)
+    return TypedGraph(graph: graph, facts: walk.facts, bindings: bindings, reliesOnDeclarations: walk.reliesOnDeclarations)
   }
 }
 
@@ -39,6 +39,8 @@ struct Walk {
   /// Bodies around this graph, and nodes of bodies that may still be walked: calls could multiply them without end.
   let depth: Int
   var bodyNodes: Int
+  /// Whether anything is known because the file says so and no rule tells it.
+  var reliesOnDeclarations = false
 
   init(graph: Graph, bindings: Bindings, depth: Int = 0, bodyNodes: Int = 1 << 20, budget: Int = Inference.graphBudget) {
     self.graph = graph
@@ -138,13 +140,14 @@ struct Walk {
   }
 
   /// The type that the file declares, for values that no rule tells of.
-  private func declaredFact(_ value: ValueID) throws(Failure) -> Fact? {
+  private mutating func declaredFact(_ value: ValueID) throws(Failure) -> Fact? {
     guard let type = try bindings.declaredType(of: graph[value]) else { return nil }
+    reliesOnDeclarations = true
     return Fact(named(type, graph[value].name))
   }
 
   /// The inferred fact, with unknown sizes taken from the file's declaration where it has them.
-  private func reconciled(_ id: ValueID, _ fact: Fact, sink: inout DiagnosticSink) throws(Failure) -> Fact {
+  private mutating func reconciled(_ id: ValueID, _ fact: Fact, sink: inout DiagnosticSink) throws(Failure) -> Fact {
     let value = graph[id]
     var fact = fact
     if value.declaredType != nil, let declared = try bindings.declaredType(of: value) {
@@ -155,9 +158,11 @@ struct Walk {
       } else if let shape = fact.type.shape, let own = declared.shape {
         if fact.value == nil, shape.dims.contains(where: { $0.symbols.contains(Dim.unknown.description) }) {
           fact.type.shape = Shape(zip(shape.dims, own.dims).map { $0.symbols.contains(Dim.unknown.description) ? $1 : $0 })
+          reliesOnDeclarations = true
         }
       } else if fact.type.shape == nil {
         fact.type.shape = declared.shape
+        reliesOnDeclarations = true
       }
     }
     fact.type = named(fact.type, value.name)

@@ -19,11 +19,32 @@ extension TypedGraph {
     return result
   }
 
-  /// The graph with calls of functions replaced by what they stand for (`Graph.inliningCalls`), inferred again under the
-  /// same bindings.
-  public func inliningCalls(sink: inout DiagnosticSink) throws(Failure) -> TypedGraph {
-    guard graph.hasCalls else { return self }
-    return try Inference.infer(try graph.inliningCalls(), inputShapes: bindings.inputShapes, symbols: bindings.symbols, sink: &sink)
+  /// The graph with calls of functions replaced by what they stand for, and branches by the one that is taken where the
+  /// condition is known (`Graph.inlining`), inferred again under the same bindings.
+  public func inliningBodies(sink: inout DiagnosticSink) throws(Failure) -> TypedGraph {
+    var result = self
+    // What is inlined may hold further branches; they nest no deeper than bodies do.
+    for _ in 0..<StructuralVerifier.depthLimit {
+      let chosen = result.knownBodies
+      guard !chosen.isEmpty else { break }
+      let open = try result.graph.inlining { chosen[$0] }
+      result = try Inference.infer(open, inputShapes: bindings.inputShapes, symbols: bindings.symbols, sink: &sink)
+    }
+    return result
+  }
+
+  private var knownBodies: [NodeID: Subgraph] {
+    var result: [NodeID: Subgraph] = [:]
+    for (id, node) in graph.liveNodes {
+      switch node.op {
+      case .call(let call): result[id] = call.body
+      case .control(.branch(let then, let otherwise)):
+        guard let condition = node.input(0).flatMap({ constant($0) }), condition.elementType == .bool, condition.count == 1 else { continue }
+        result[id] = condition.elements(as: UInt8.self)[0] != 0 ? then : otherwise
+      default: continue
+      }
+    }
+    return result
   }
 
   /// Whether two shapes are equal for every size of the inputs. Expressions that are spelt differently are compared at

@@ -8,8 +8,11 @@ public struct TypedGraph: Sendable {
   public let graph: Graph
   let facts: HandleMap<ValueTag, Fact?>
   let bindings: Bindings
+  /// Whether some of it is known only because the file declares it, and no rule tells: what runs must not rely on that.
+  public let reliesOnDeclarations: Bool
 
-  init(graph: Graph, facts: HandleMap<ValueTag, Fact?>, bindings: Bindings) {
+  init(graph: Graph, facts: HandleMap<ValueTag, Fact?>, bindings: Bindings, reliesOnDeclarations: Bool) {
+    self.reliesOnDeclarations = reliesOnDeclarations
     self.graph = graph
     self.facts = facts
     self.bindings = bindings

@@ -10,6 +10,7 @@ extension Op {
     case .select: SelectOperator()
     case .clip: ClipOperator()
     case .cast(let target): CastOperator(target: target)
+    case .conversion(let op): op
     case .matrix(let op): op
     case .convolution(let op): op
     case .pooling(let op): op
@@ -18,8 +19,14 @@ extension Op {
     case .reduction(let op): op
     case .layout(let op): op
     case .indexing(let op): op
+    case .selection(let op): op
+    case .cumulative(let op): op
     case .generator(let op): op
+    case .random(let op): op
     case .attention(let op): op
+    case .rotary(let op): op
+    case .recurrence(let op): op
+    case .loss(let op): op
     case .catalogued(let op): op.semantics
     case .control, .call, .sequence, .foreign: nil
     }
@@ -34,6 +41,7 @@ extension Op {
     case .control(.loop): ("", "Loop")
     case .control(.scan): ("", "Scan")
     case .control(.map): ("", "SequenceMap")
+    case .control(.flexAttention): ("ai.onnx.preview", "FlexAttention")
     case .sequence(let op): ("", op.mnemonic)
     case .catalogued(let op): (op.kind.entry.domain, op.kind.entry.name)
     default: (semantics?.domain ?? "", semantics?.mnemonic ?? "")

@@ -12,20 +12,19 @@ extension Tensor {
     return values
   }
 
-  /// Integers; `uint64` above the range of 64 signed bits is refused.
+  /// Integers and bool; `uint64` by its bits, so that arithmetic that wraps is right for it as well.
   func wholes(for mnemonic: String) throws(Failure) -> [Int] {
-    if elementType == .uint64 {
-      var result: [Int] = []
-      for element in elements(as: UInt64.self) {
-        guard let whole = Int(exactly: element) else { throw Failure(.operatorNotRunnable, "\(mnemonic) of uint64 above 2^63") }
-        result.append(whole)
-      }
-      return result
-    }
+    if elementType == .uint64 { return elements(as: Int.self) }
     guard let values = integers() else {
       throw Failure(.operatorNotRunnable, "there is no reference kernel for \(mnemonic) of \(elementType.name)")
     }
     return values
+  }
+
+  /// Integers whose order is that of the elements: `uint64` is moved down by half its range.
+  func ordered(for mnemonic: String) throws(Failure) -> [Int] {
+    let values = try wholes(for: mnemonic)
+    return elementType == .uint64 ? values.map { $0 ^ .min } : values
   }
 
   func truths() -> [Bool] { elements(as: UInt8.self).map { $0 != 0 } }
@@ -35,9 +34,22 @@ extension Tensor {
     case .float64: try self.init(.float64, dims: dims, values: values)
     case .float32: try self.init(.float32, dims: dims, values: values.map { Float($0) })
     case .float16: try self.init(.float16, dims: dims, values: values.map { Float16($0) })
-    case .bfloat16: try self.init(.bfloat16, dims: dims, values: values.map { bfloat16Bits($0) })
-    default: throw Failure(.operatorNotRunnable, "there is no reference kernel that makes \(elementType.name)")
+    case .bfloat16: try self.init(bfloat16: values, dims: dims)
+    case .bool: try self.init(dims: dims, truths: values.map { $0 != 0 })
+    case .uint64: try self.init(.uint64, dims: dims, values: values.map { saturatedUnsigned($0) })
+    case .complex64, .complex128, .string: throw Failure(.operatorNotRunnable, "there is no reference kernel that makes \(elementType.name)")
+    default:
+      if elementType.isInteger {
+        try self.init(elementType, dims: dims, wholes: values.map { saturated($0) })
+      } else {
+        try self.init(elementType, dims: dims, narrowing: values)
+      }
     }
+  }
+
+  /// Of `ordered` numbers.
+  init(_ elementType: ElementType, dims: [Int], ordered values: [Int]) throws(Failure) {
+    try self.init(elementType, dims: dims, wholes: elementType == .uint64 ? values.map { $0 ^ .min } : values)
   }
 
   /// Integers wrap to the stored width.
@@ -49,6 +61,7 @@ extension Tensor {
     case .int16, .uint16: try self.init(elementType, dims: dims, values: values.map { Int16(truncatingIfNeeded: $0) })
     case .int8, .uint8: try self.init(elementType, dims: dims, values: values.map { Int8(truncatingIfNeeded: $0) })
     case .bool: try self.init(.bool, dims: dims, values: values.map { $0 == 0 ? UInt8(0) : UInt8(1) })
+    case .int4, .uint4, .int2, .uint2: try self.init(elementType, dims: dims, codes: values.map { UInt8(truncatingIfNeeded: $0) })
     default: throw Failure(.operatorNotRunnable, "there is no reference kernel that makes \(elementType.name)")
     }
   }
@@ -70,9 +83,9 @@ extension Tensor {
     case 64: return try pick(UInt64.self, 0, offsets, dims, fill)
     case 128: return try pick(SIMD2<UInt64>.self, SIMD2(0, 0), offsets, dims, fill)
     default:
-      let source = unpackedBits()
-      let missing = fill?.unpackedBits().first ?? 0
-      return try Tensor(packing: offsets.map { $0 < 0 ? missing : source[$0] }, as: elementType, dims: dims)
+      let source = codes()
+      let missing = fill?.codes().first ?? 0
+      return try Tensor(elementType, dims: dims, codes: offsets.map { $0 < 0 ? missing : source[$0] })
     }
   }
 
@@ -84,36 +97,13 @@ extension Tensor {
     for offset in offsets { result.append(offset < 0 ? missing : source[offset]) }
     return try Tensor(elementType, dims: dims, values: result)
   }
-
-  /// The bit patterns of elements below a byte.
-  private func unpackedBits() -> [UInt8] {
-    let bytes = elements(as: UInt8.self)
-    let width = elementType.bitWidth
-    return (0..<count).map { index in
-      let bit = index * width
-      let low = UInt16(bytes[bit / 8])
-      let high = bit / 8 + 1 < bytes.count ? UInt16(bytes[bit / 8 + 1]) : 0
-      return UInt8(truncatingIfNeeded: (low | high << 8) >> UInt16(bit % 8)) & UInt8((1 << width) - 1)
-    }
-  }
-
-  private init(packing patterns: [UInt8], as elementType: ElementType, dims: [Int]) throws(Failure) {
-    let width = elementType.bitWidth
-    var bytes = [UInt8](repeating: 0, count: elementType.byteCount(of: patterns.count) ?? 0)
-    for (index, pattern) in patterns.enumerated() {
-      let bit = index * width
-      let spread = UInt16(pattern) << UInt16(bit % 8)
-      bytes[bit / 8] |= UInt8(truncatingIfNeeded: spread)
-      if spread > 0xFF { bytes[bit / 8 + 1] |= UInt8(spread >> 8) }
-    }
-    try self.init(elementType, dims: dims, values: bytes)
-  }
 }
 
-/// Rounded to nearest, ties to even.
-private func bfloat16Bits(_ value: Double) -> UInt16 {
-  let single = Float(value)
-  if single.isNaN { return 0x7FC0 }
-  let bits = single.bitPattern
-  return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16)
+/// Truncated towards zero; values that do not fit stop at the ends, and NaN gives 0.
+func saturated(_ value: Double) -> Int {
+  value.isNaN ? 0 : Int(exactly: value.rounded(.towardZero)) ?? (value < 0 ? .min : .max)
+}
+
+private func saturatedUnsigned(_ value: Double) -> UInt64 {
+  value.isNaN ? 0 : UInt64(exactly: value.rounded(.towardZero)) ?? (value < 0 ? UInt64(bitPattern: Int64(saturated(value))) : .max)
 }

@@ -9,13 +9,13 @@ struct ReferenceProduct {
   private static let tile = 128
 
   /// The matrices of all batches, one after the other, row-major.
-  func callAsFunction(_ a: [Double], _ b: [Double]) -> [Double] {
+  func callAsFunction<Number: ProductNumber>(_ a: [Number], _ b: [Number]) -> [Number] {
     let rows = aRows.count
     let columns = bColumns.count
     let inner = aInner.count
-    var result = [Double](repeating: 0, count: aBatches.count * rows * columns)
+    var result = [Number](repeating: .zero, count: aBatches.count * rows * columns)
     guard !result.isEmpty, inner > 0 else { return result }
-    var packed = [Double](repeating: 0, count: inner * columns)
+    var packed = [Number](repeating: .zero, count: inner * columns)
     var packedFrom: Int?
     for batch in aBatches.indices {
       if packedFrom != bBatches[batch] {
@@ -48,10 +48,10 @@ struct ReferenceProduct {
                 let source = k * columns
                 for n in tile {
                   let b = unsafe packed[source &+ n]
-                  unsafe result[c0 &+ n] += f0 * b
-                  unsafe result[c1 &+ n] += f1 * b
-                  unsafe result[c2 &+ n] += f2 * b
-                  unsafe result[c3 &+ n] += f3 * b
+                  unsafe result[c0 &+ n].add(f0, times: b)
+                  unsafe result[c1 &+ n].add(f1, times: b)
+                  unsafe result[c2 &+ n].add(f2, times: b)
+                  unsafe result[c3 &+ n].add(f3, times: b)
                 }
               }
               row += 4
@@ -61,7 +61,7 @@ struct ReferenceProduct {
               for k in 0..<inner {
                 let factor = a[aBatches[batch] + aRows[row] + aInner[k]]
                 let source = k * columns
-                for n in tile { unsafe result[target &+ n] += factor * packed[source &+ n] }
+                for n in tile { unsafe result[target &+ n].add(factor, times: packed[source &+ n]) }
               }
               row += 1
             }
@@ -71,6 +71,20 @@ struct ReferenceProduct {
     }
     return result
   }
+}
+
+/// What products are made of: reals, or integers that wrap.
+protocol ProductNumber: BitwiseCopyable {
+  static var zero: Self { get }
+  mutating func add(_ a: Self, times b: Self)
+}
+
+extension Double: ProductNumber {
+  @inline(__always) mutating func add(_ a: Double, times b: Double) { self += a * b }
+}
+
+extension Int: ProductNumber {
+  @inline(__always) mutating func add(_ a: Int, times b: Int) { self &+= a &* b }
 }
 
 /// `count` offsets, `step` apart.

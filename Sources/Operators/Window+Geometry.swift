@@ -17,7 +17,7 @@ extension Window {
     switch padding {
     case .explicit(let list): pads = list.isEmpty ? [Int](repeating: 0, count: 2 * spatialRank) : list
     case .valid: pads = [Int](repeating: 0, count: 2 * spatialRank)
-    case .sameUpper, .sameLower: pads = nil
+    case .sameUpper, .sameLower, .toSizes: pads = nil
     }
     guard kernel.count == spatialRank, strides.count == spatialRank, dilations.count == spatialRank, pads.map({ $0.count == 2 * spatialRank }) ?? true else {
       throw Failure(.shapeMismatch, "\(mnemonic): kernel, strides, dilations or pads do not have \(spatialRank) spatial axes")

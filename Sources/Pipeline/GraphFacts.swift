@@ -22,8 +22,7 @@ enum GraphFacts {
 
   /// `MatMul`, `com.microsoft.BiasGelu`.
   static func name(of op: Op) -> String {
-    if case .foreign(let foreign) = op { return foreign.domain.isEmpty ? foreign.name : "\(foreign.domain).\(foreign.name)" }
-    guard let meaning = op.semantics else { return "" }
-    return meaning.domain.isEmpty ? meaning.mnemonic : "\(meaning.domain).\(meaning.mnemonic)"
+    let (domain, mnemonic) = op.name
+    return domain.isEmpty ? mnemonic : "\(domain).\(mnemonic)"
   }
 }

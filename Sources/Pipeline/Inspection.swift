@@ -59,7 +59,10 @@ public enum Inspection {
 
   private static func summary(_ model: ModelAnalysis) -> ModelSummary {
     func ports(_ values: [ValueID]) -> [PortSummary] {
-      values.map { PortSummary(name: model.graph[$0].name, type: model.typed.type(of: $0) ?? model.graph[$0].declaredType) }
+      values.map {
+        PortSummary(
+          name: model.graph[$0].name, type: model.typed.type(of: $0) ?? model.graph[$0].declaredType, container: model.graph[$0].declaredContainer?.description)
+      }
     }
     return ModelSummary(
       path: model.path, format: model.file.format, producer: model.file.producer,
@@ -71,9 +74,9 @@ public enum Inspection {
     model.file.operators.map { OperatorCount(name: $0.key, count: $0.value) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
   }
 
-  /// Work for one sample; nil where operators without a meaning leave values untyped.
+  /// Work for one sample; nil where operators without a meaning leave values untyped, or bodies run who knows how often.
   static func cost(_ typed: TypedGraph) -> CostSummary {
-    guard typed.untyped.isEmpty else { return CostSummary() }
+    guard typed.untyped.isEmpty, !typed.graph.liveNodes.contains(where: { !$0.1.op.bodies.isEmpty }) else { return CostSummary() }
     let cost = typed.cost
     return CostSummary(macs: cost.macs, elementwise: cost.elementwise, activationBytesPeak: typed.activationBytesPeak)
   }

@@ -8,7 +8,8 @@ public import Recognition
 public struct ModelAnalysis: Sendable {
   public var path: String
   public var file: FileFacts
-  /// The graph as read, calls of its own functions replaced by what they stand for, with types.
+  /// The graph as read, calls of its own functions and branches that are always taken replaced by
+  /// what they stand for, with types.
   public var typed: TypedGraph
   /// The snapshot in which blocks were recognized.
   public var canonical: TypedGraph
@@ -22,8 +23,10 @@ public struct ModelAnalysis: Sendable {
     var sink = DiagnosticSink()
     let (graph, file) = try FormatRegistry.read(path, sink: &sink)
     do throws(Failure) {
-      // A function that a rewrite may reach into has to lie open; a copy without rewrites does not come by here.
-      let typed = try Inference.infer((try? graph.inliningCalls()) ?? graph, inputShapes: shapes, sink: &sink)
+      // What a rewrite may reach into has to lie open; a copy without rewrites does not come by here. A branch that is taken
+      // at given shapes alone stays a branch, since the model is written for all of them.
+      var typed = try Inference.infer((try? graph.inliningCalls()) ?? graph, inputShapes: shapes, sink: &sink)
+      if shapes.isEmpty, let open = try? typed.inliningBodies(sink: &sink) { typed = open }
       return try ModelAnalysis(path: path, file: file, typed: typed, findings: sink.diagnostics)
     } catch {
       throw error.located(file: path)

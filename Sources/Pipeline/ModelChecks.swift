@@ -61,28 +61,54 @@ struct ModelChecks {
   private mutating func checkRun() throws(Failure) {
     guard let foreign = model.graph.liveNodes.first(where: { $0.1.op.isForeign }) else { return try run() }
     let name = Inspection.nodeName(foreign.0, in: model.graph)
-    checks.append(
-      .init(
-        id: DiagnosticCode.operatorNotRunnable.id, level: .warning, passed: false,
-        message: "not run: \(GraphFacts.name(of: foreign.1.op)) has no kernel", at: name))
+    addNotRun("\(GraphFacts.name(of: foreign.1.op)) has no kernel", at: name)
   }
 
   private mutating func run() throws(Failure) {
-    let samples: SampleSet
-    if let path = request.samples {
-      samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling).prefix(BatchRunner.openBatch)
-    } else {
-      samples = try RandomInputs.samples(for: model.graph, count: 1, request: request.common)
+    do throws(Failure) {
+      guard let path = request.samples else { return try runRandomSample() }
+      let samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling).prefix(BatchRunner.openBatch)
+      let outputs = try SampleActivations.outputs(of: model.graph, on: samples, options: request.common.runOptions)
+      for (id, tensor) in zip(model.graph.outputs, outputs) { add([tensor], of: id, on: "\(samples.count) given sample\(samples.count == 1 ? "" : "s")") }
+    } catch {
+      // A body may hold an operator without a kernel, too.
+      guard error.code == .operatorNotRunnable else { throw error }
+      addNotRun(error.message, at: error.at.element ?? "")
     }
-    let outputs = try SampleActivations.outputs(of: model.graph, on: samples, options: request.common.runOptions)
-    for (id, tensor) in zip(model.graph.outputs, outputs) {
-      let found = tensor.nonFinite
-      checks.append(
-        .init(
-          id: "output-finite", level: .error, passed: found.nans + found.infinities == 0, value: Double(found.nans + found.infinities), limit: 0,
-          message: "\(tensor.count) numbers on \(samples.count) \(request.samples == nil ? "random" : "given") sample\(samples.count == 1 ? "" : "s")",
-          at: model.graph[id].name))
+  }
+
+  /// Models of any kind: outputs need no axis of samples, and may be sequences.
+  private mutating func runRandomSample() throws(Failure) {
+    for id in model.graph.inputs where !RandomInputs.canMake(model.graph[id]) {
+      return addNotRun("there are no made-up values for such an input", at: model.graph[id].name)
     }
+    let made = try RandomInputs.make(for: model.graph, shapes: request.common.shapes, batch: 1, seed: request.common.seed)
+    var inputs: [String: Tensor] = [:]
+    for (id, tensor) in made.values { inputs[model.graph[id].name] = tensor }
+    let executor = Executor(model.graph, options: request.common.runOptions)
+    let result = try executor.run(inputs)
+    for id in model.graph.outputs {
+      guard let value = result[id] else { throw Failure(.internalError, "the run left an output out", at: .element(model.graph[id].name)) }
+      var tensors: [Tensor] = []
+      _ = value.map { (tensor) -> Tensor in
+        tensors.append(tensor)
+        return tensor
+      }
+      add(tensors, of: id, on: "1 random sample")
+    }
+  }
+
+  private mutating func add(_ tensors: [Tensor], of output: ValueID, on samples: String) {
+    let found = tensors.reduce(0) { $0 + $1.nonFinite.nans + $1.nonFinite.infinities }
+    let count = tensors.reduce(0) { $0 + $1.count }
+    checks.append(
+      .init(
+        id: "output-finite", level: .error, passed: found == 0, value: Double(found), limit: 0, message: "\(count) numbers on \(samples)",
+        at: model.graph[output].name))
+  }
+
+  private mutating func addNotRun(_ reason: String, at place: String) {
+    checks.append(.init(id: DiagnosticCode.operatorNotRunnable.id, level: .warning, passed: false, message: "not run: \(reason)", at: place))
   }
 }
 

@@ -24,6 +24,14 @@ enum RandomInputs {
     return try SampleSet(inputs: inputs)
   }
 
+  /// Whether there are made-up values of the input's type.
+  static func canMake(_ input: Value) -> Bool {
+    switch input.declaredType?.element {
+    case .float32, .float64, .float16, .int64, .int32, .uint8, .bool: true
+    default: false
+    }
+  }
+
   /// Symbolic dimensions become `batch` on the first axis; any other must be in `shapes`.
   static func make(for graph: Graph, shapes: [String: [Int]], batch: Int, seed: UInt64) throws(Failure) -> Made {
     var random = SplitMix64(state: seed)

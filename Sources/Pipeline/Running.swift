@@ -23,7 +23,10 @@ public enum Running {
     var archive = ArrayArchive()
     var ports: [PortSummary] = []
     for id in graph.outputs {
-      guard let tensor = result.values[id] else { throw Failure(.internalError, "the run left an output out", at: .element(graph[id].name)) }
+      guard let tensor = result.values[id] else {
+        let kind = result.containers[id]?.kind ?? "nothing"
+        throw Failure(.notExpressible, "the output is \(kind), and an .npz holds arrays", at: .element(graph[id].name))
+      }
       archive.append(graph[id].name, tensor)
       ports.append(PortSummary(name: graph[id].name, type: tensor.type))
     }

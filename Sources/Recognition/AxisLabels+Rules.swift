@@ -72,7 +72,7 @@ extension AxisLabels {
       let rows = layouts[a].map { $0.axes[transposeA ? 1 : 0] } ?? fresh(.channel, shape[0])
       let columns = layouts[b].map { $0.axes[transposeB ? 0 : 1] } ?? fresh(.channel, shape[1])
       return AxisLayout([rows, columns])
-    case .fusedMatMul:
+    case .fusedMatMul, .determinant:
       return nil
     case .einsum(let equation):
       return einsum(equation, node, shape, typed)
@@ -185,7 +185,9 @@ extension AxisLabels {
         }
       }
       return AxisLayout(axes)
-    case .concat, .depthToSpace, .spaceToDepth:
+    case .centerCropPad:
+      return resized(from, whole, shape)
+    case .concat, .depthToSpace, .spaceToDepth, .reverseSequence:
       return nil
     }
   }

@@ -64,7 +64,7 @@ enum BatchlessConstants {
       let to = max(from, clamped(end ?? dims.count, dims.count))
       return try? Tensor(int64: dims[from..<to].map(Int64.init), dims: [to - from])
     case .size: return dims.checkedProduct.flatMap { try? Tensor(int64: [Int64($0)], dims: []) }
-    case .constantOfShape, .range: return nil
+    case .constantOfShape, .range, .eyeLike: return nil
     }
   }
 

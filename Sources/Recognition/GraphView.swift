@@ -23,7 +23,7 @@ struct GraphView {
       if case .generator(let generator) = node.op {
         switch generator {
         case .shape, .size: continue
-        case .constantOfShape, .range: break
+        case .constantOfShape, .range, .eyeLike: break
         }
       }
       let depends = node.inputs.contains { $0.map { dependent[$0] } ?? false } || node.captures.contains { dependent[$0] }

@@ -72,9 +72,12 @@ public struct ModelSummary: Sendable {
 public struct PortSummary: Sendable, Hashable {
   public var name: String
   public var type: TensorType?
-  public init(name: String, type: TensorType?) {
+  /// The type of a value that is no tensor: `sequence(float32[*])`.
+  public var container: String?
+  public init(name: String, type: TensorType?, container: String? = nil) {
     self.name = name
     self.type = type
+    self.container = container
   }
 }
 

@@ -108,7 +108,7 @@ extension ModelSummary {
 }
 
 extension PortSummary {
-  var typeText: String { type?.description ?? "unknown" }
+  var typeText: String { type?.description ?? container ?? "unknown" }
 }
 
 extension AttentionSummary {

@@ -41,7 +41,7 @@ extension PortSummary {
   /// Symbolic dimensions are strings; an unknown type or rank is null.
   var json: JSONValue {
     let shape = type?.shape?.dims.map(JSONValue.init(dimension:))
-    return ["name": .string(name), "type": .init(type?.element.name), "shape": shape.map(JSONValue.array) ?? .null]
+    return ["name": .string(name), "type": .init(type?.element.name ?? container), "shape": shape.map(JSONValue.array) ?? .null]
   }
 }
 

@@ -1,6 +1,6 @@
 /// Reading any numeric tensor as numbers of one kind: for constants, weights that are refitted, and reports.
 extension Tensor {
-  /// All elements as `Double`; nil for strings, complex numbers and formats below a byte.
+  /// All elements as `Double`; nil for strings and complex numbers.
   public func doubles() -> [Double]? {
     switch elementType {
     case .float64: elements(as: Double.self)
@@ -16,7 +16,8 @@ extension Tensor {
     case .uint16: elements(as: UInt16.self).map(Double.init)
     case .int8: elements(as: Int8.self).map(Double.init)
     case .uint8, .bool: elements(as: UInt8.self).map(Double.init)
-    default: nil
+    case .int4, .int2, .uint4, .uint2: integers()?.map(Double.init)
+    default: elementType.narrowNumbers.map { numbers in codes().map { numbers[Int($0)] } }
     }
   }
 
@@ -35,8 +36,17 @@ extension Tensor {
     case .uint8, .bool: elements(as: UInt8.self).map(Int.init)
     case .uint16: elements(as: UInt16.self).map(Int.init)
     case .uint32: elements(as: UInt32.self).map(Int.init)
+    case .uint64: wholes(of: elements(as: UInt64.self))
+    case .uint4, .uint2: codes().map(Int.init)
+    case .int4: codes().map { Int(Int8(bitPattern: $0 << 4) >> 4) }
+    case .int2: codes().map { Int(Int8(bitPattern: $0 << 6) >> 6) }
     default: nil
     }
+  }
+
+  private func wholes(of numbers: [UInt64]) -> [Int]? {
+    let wholes = numbers.compactMap { Int(exactly: $0) }
+    return wholes.count == numbers.count ? wholes : nil
   }
 
   /// The single element of a scalar or one-element tensor.

@@ -76,3 +76,22 @@ struct InterpreterTests {
     #expect(ExecutorTests.code { _ = try executor.run(["x": x, "s": try Self.vector([128, 32])]) } == .runLimit)
   }
 }
+
+/// Files that declare what is not so.
+struct WrongDeclarationTests {
+  /// The declared sizes of what only the run knows are claims, and the run gives what is true.
+  @Test func declaredSizesAreNotReliedOn() throws {
+    var builder = GraphBuilder(name: "claims")
+    let x = builder.input("x", TensorType(.float32, Shape([2, 3])))
+    let s = builder.input("s", TensorType(.int64, Shape([2])))
+    let r = builder.node(.layout(.reshape(allowZero: false)), [x, s], result: "r")
+    builder.declare(r, TensorType(.float32, Shape([2, 3])))
+    let dims = builder.node(.generator(.shape(start: 0, end: nil)), [r], result: "dims")
+    let y = builder.node(.unary(.neg), [r], result: "y")
+    builder.outputs([y, dims])
+    let graph = try builder.finish()
+    let executor = Executor(graph)
+    let result = try executor.run(["x": try Tensor(float32: [1, 2, 3, 4, 5, 6], dims: [2, 3]), "s": try Tensor(int64: [3, 2], dims: [2])])
+    #expect(result.values[y]?.dims == [3, 2] && result.values[dims]?.integers() == [3, 2])
+  }
+}

@@ -72,7 +72,8 @@ import Testing
     #expect(try read(model).ops == [.unary(.identity)])
     var training = HandmadeModel.single("Dropout", inputs: ["x", "", "train"])
     training.initializer(HandmadeModel.tensor("train", .bool, []) { $0.field(9, bytes: [1]) })
-    #expect(try read(training).ops == [.foreign(.init(domain: "", name: "Dropout"))])
+    guard case .random(let op)? = try read(training).ops.first else { throw Failure(.internalError, "is not read as random") }
+    #expect(op.kind == .dropout)
   }
 
   @Test func constantsOfEveryKind() throws {
@@ -113,7 +114,7 @@ import Testing
     for model in [
       HandmadeModel.single("Frobnicate"), .single("Anything", version: 3, domain: "my.domain"),
       .single("Gather", inputs: ["x", "x"], attributes: [HandmadeModel.attribute("from_the_future", int: 1)]),
-      .single("BatchNormalization", inputs: ["x", "x", "x", "x", "x"], attributes: [HandmadeModel.attribute("training_mode", int: 1)]),
+      .single("BatchNormalization", inputs: ["x", "x", "x", "x", "x"], version: 7, attributes: [HandmadeModel.attribute("spatial", int: 0)]),
     ] {
       let (ops, _, sink) = try read(model)
       guard case .foreign? = ops.first else { throw Failure(.internalError, "\(ops)") }

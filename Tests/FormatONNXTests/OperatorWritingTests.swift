@@ -79,7 +79,7 @@ import Testing
     Case(.layout(.spaceToDepth(blockSize: 2))),
     Case(.indexing(.gather(axis: 1)), [nil, [0]]), Case(.indexing(.gatherElements(axis: 1)), [nil, [0]], since: 11),
     Case(.indexing(.gatherND(batchDims: 1)), [nil, [0]], since: 12),
-    Case(.indexing(.scatterND), [nil, [0], nil], since: 11), Case(.indexing(.scatterElements(axis: 1)), [nil, [0], nil], since: 11),
+    Case(.indexing(.scatterND(.none)), [nil, [0], nil], since: 11), Case(.indexing(.scatterElements(axis: 1)), [nil, [0], nil], since: 11),
     Case(.indexing(.trilu(upper: false)), since: 14),
     Case(.indexing(.resize(.init(mode: .cubic, coordinates: .alignCorners, nearest: .ceil))), [nil, nil, [1, 2]], since: 13),
     Case(.generator(.shape(start: 0, end: nil))), Case(.generator(.shape(start: 1, end: -1)), since: 15), Case(.generator(.size)),

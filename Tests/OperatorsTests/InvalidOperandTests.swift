@@ -89,7 +89,7 @@ import Testing
     Refusal("gather along no axis", .indexing(.gather(axis: 2)), [f(2, 3), v(0)]),
     Refusal("gather by floats", .indexing(.gather(axis: 0)), [f(2, 3), f(1)], .typeMismatch),
     Refusal("index tuples that are too long", .indexing(.gatherND(batchDims: 0)), [f(2, 3), Fact(TensorType(.int64, Shape([1, 3])))]),
-    Refusal("updates of another shape", .indexing(.scatterND), [f(4, 3), Fact(TensorType(.int64, Shape([2, 1]))), f(2, 4)]),
+    Refusal("updates of another shape", .indexing(.scatterND(.none)), [f(4, 3), Fact(TensorType(.int64, Shape([2, 1]))), f(2, 4)]),
     Refusal("resize by neither scales nor sizes", .indexing(.resize(ResizeOp(mode: .nearest, coordinates: .asymmetric))), [f(1, 1, 4)], .operandCount),
     Refusal("the triangle of a vector", .indexing(.trilu(upper: true)), [f(3)]),
     Refusal("a tensor of a negative size", .generator(.constantOfShape(FillValue(.float32, 0))), [v(-2)]),

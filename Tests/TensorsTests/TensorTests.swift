@@ -37,7 +37,8 @@ import Testing
     #expect(try Tensor(float32: [2], dims: []).scalar == 2)
     #expect(try Tensor(float32: [2, 3], dims: [2]).scalar == nil)
     #expect(try Tensor(float32: [2], dims: [1]).integers() == nil)
-    #expect(try Tensor(.int4, dims: [2], values: [UInt8(0x21)]).doubles() == nil)
+    #expect(try Tensor(.int4, dims: [2], values: [UInt8(0xF1)]).doubles() == [1, -1])
+    #expect(try Tensor(.complex64, dims: [1], values: [SIMD2<Float>(1, 2)]).doubles() == nil)
   }
 
   @Test func reshapingSharesTheBytes() throws {

@@ -11,6 +11,7 @@ enum AttentionForm {
   /// Attention (ONNX 23 and later): operands of rank 4 have their heads split already.
   static let standard = Rule(.recognitionOnly) { site, sweep in
     guard case .attention(.standard(let form)) = site.op, site.input(4) == nil, site.input(5) == nil, site.input(6) == nil, form.softcap == 0,
+      form.leftWindow == nil, form.rightWindow == nil,
       onlyFirst(site), var q = site.input(0), var k = site.input(1), var v = site.input(2), let rank = sweep.shape(q)?.rank
     else { return nil }
     if rank == 3 {

@@ -1,5 +1,6 @@
 internal import Diagnostics
 internal import GraphIR
+internal import Tensors
 
 /// Whole attention operators.
 enum AttentionRules {
@@ -11,11 +12,20 @@ enum AttentionRules {
       let queryHeads = try view.int("q_num_heads", default: 0)
       let keyHeads = try view.int("kv_num_heads", default: 0)
       guard queryHeads >= 0, keyHeads >= 0 else { throw view.bad("q_num_heads", "or 'kv_num_heads' is negative") }
-      view.ignore("qk_matmul_output_mode")
-      if view.wants(3) { return .unsupported("its scores are read") }
-      if view.operand(6) != nil { return .unsupported("padded lengths of keys") }
-      if let precision = try view.int("softmax_precision"), precision != 1 { return .unsupported("a softmax precision") }
-      return .op(.attention(.standard(.init(queryHeads: queryHeads, keyHeads: keyHeads, scale: scale, softcap: softcap, causal: causal))), of: view)
+      var form = StandardAttention(queryHeads: queryHeads, keyHeads: keyHeads, scale: scale, softcap: softcap, causal: causal)
+      guard let scores = AttentionScores(rawValue: try view.int("qk_matmul_output_mode", default: 0)) else {
+        throw view.bad("qk_matmul_output_mode", "has an unknown value")
+      }
+      form.scores = scores
+      form.leftWindow = try window("left_window_size", &view)
+      form.rightWindow = try window("right_window_size", &view)
+      if try view.int("softmax_precision") != nil {
+        guard let precision = try ConversionRules.elementType("softmax_precision", &view), [.float32, .float16, .float64, .bfloat16].contains(precision) else {
+          throw view.bad("softmax_precision", "is no floating-point type")
+        }
+        form.softmaxPrecision = precision
+      }
+      return .op(.attention(.standard(form)), of: view)
     }
   ]
 
@@ -42,6 +52,13 @@ enum AttentionRules {
       return .op(.attention(.multiHead(heads: heads, scale: scale, causal: causal)), of: view)
     },
   ]
+
+  /// -1 leaves a side unbounded.
+  private static func window(_ name: String, _ view: inout NodeView) throws(Failure) -> Int? {
+    let size = try view.int(name, default: -1)
+    guard size >= -1 else { throw view.bad(name, "is below -1") }
+    return size == -1 ? nil : size
+  }
 
   private static func heads(_ view: inout NodeView) throws(Failure) -> Int {
     guard let heads = try view.int("num_heads"), heads > 0 else { throw view.bad("num_heads", "is missing or not positive") }
@@ -71,6 +88,12 @@ extension SpellingRequest {
       if let scale = attention.scale { attributes.append(("scale", .float(scale))) }
       if attention.softcap != 0 { attributes.append(("softcap", .float(attention.softcap))) }
       if attention.causal { attributes.append(("is_causal", .int(1))) }
+      if attention.scores != .raw { attributes.append(("qk_matmul_output_mode", .int(attention.scores.rawValue))) }
+      if let precision = attention.softmaxPrecision { attributes.append(("softmax_precision", .int(Int(precision.rawValue)))) }
+      if attention.leftWindow != nil || attention.rightWindow != nil { try require(25, "Attention within a window") }
+      if let size = attention.leftWindow { attributes.append(("left_window_size", .int(size))) }
+      if let size = attention.rightWindow { attributes.append(("right_window_size", .int(size))) }
+      if node.input(6) != nil { try require(24, "Attention with lengths of keys") }
       return try plain("Attention", since: 23, attributes)
     case .packedProjection(let heads, let scale, let sizes, let causal):
       attributes.append(("num_heads", .int(heads)))

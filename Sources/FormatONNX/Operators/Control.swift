@@ -4,7 +4,15 @@ internal import Tensors
 
 /// Operators that run bodies: how their attributes are read, and written.
 enum ControlRules {
-  static let names: Set<String> = ["If", "Loop", "Scan", "SequenceMap"]
+  static func reads(domain: String, opType: String) -> Bool {
+    switch domain {
+    case "": ["If", "Loop", "Scan", "SequenceMap"].contains(opType)
+    case preview: opType == "FlexAttention"
+    default: false
+    }
+  }
+
+  static let preview = "ai.onnx.preview"
 
   /// - Parameter bodies: the graphs among the attributes, by name.
   static func read(_ view: inout NodeView, _ bodies: [String: Subgraph]) throws(Failure) -> Translation {
@@ -37,6 +45,21 @@ enum ControlRules {
         return .unsupported("a body of \(body.formals.count) inputs for \(inputs) operands")
       }
       return .steps([.init(.control(.map(body)), [])])
+    case "FlexAttention":
+      view.ignore("score_mod", "prob_mod")
+      guard inputs == 3, outputs == 1, bodies.values.allSatisfy({ $0.formals.count == 1 && $0.graph.outputs.count == 1 }) else {
+        return .unsupported("\(inputs) operands, or a modifier that does not map one value to one")
+      }
+      var precision: ElementType?
+      if let number = try view.int("softmax_precision") {
+        guard let raw = UInt8(exactly: number), let element = ElementType(rawValue: raw), element.isFloatingPoint else {
+          throw view.bad("softmax_precision", "is no floating-point type")
+        }
+        precision = element
+      }
+      let op = FlexAttentionOp(
+        scoreModifier: bodies["score_mod"], probabilityModifier: bodies["prob_mod"], scale: try view.float("scale"), precision: precision)
+      return .steps([.init(.control(.flexAttention(op)), [])])
     default: return .unsupported("it carries subgraphs")
     }
   }
@@ -77,6 +100,13 @@ extension SpellingRequest {
     case .branch(let then, let otherwise): return try plain("If", [("then_branch", .graph(then)), ("else_branch", .graph(otherwise))])
     case .loop(let body): return try plain("Loop", [("body", .graph(body))])
     case .map(let body): return try plain("SequenceMap", since: 17, [("body", .graph(body))])
+    case .flexAttention(let op):
+      var attributes: [(name: String, value: OperatorSpelling.Attribute)] = []
+      if let body = op.scoreModifier { attributes.append(("score_mod", .graph(body))) }
+      if let body = op.probabilityModifier { attributes.append(("prob_mod", .graph(body))) }
+      if let scale = op.scale { attributes.append(("scale", .float(scale))) }
+      if let precision = op.precision { attributes.append(("softmax_precision", .int(Int(precision.rawValue)))) }
+      return OperatorSpelling("FlexAttention", domain: ControlRules.preview, attributes, operands: node.inputs)
     case .scan(let scan):
       var attributes: [(name: String, value: OperatorSpelling.Attribute)] = [("body", .graph(scan.body)), ("num_scan_inputs", .int(scan.inputAxes.count))]
       func put(_ name: String, _ list: [Int]) { if list.contains(where: { $0 != 0 }) { attributes.append((name, .ints(list))) } }

@@ -9,7 +9,18 @@ enum ElementwiseRules {
     "Reciprocal": unary(.reciprocal), "Exp": unary(.exp), "Log": unary(.log), "Sin": unary(.sin), "Cos": unary(.cos), "Tan": unary(.tan),
     "Tanh": unary(.tanh), "Sigmoid": unary(.sigmoid), "Erf": unary(.erf), "Relu": unary(.relu), "Sign": unary(.sign), "Not": unary(.not),
     "Softplus": unary(.softplus), "Softsign": unary(.softsign), "Mish": unary(.mish), "Identity": unary(.identity), "IsNaN": unary(.isNaN),
-    "HardSwish": unary(.hardSwish),
+    "HardSwish": unary(.hardSwish), "Sinh": unary(.sinh), "Cosh": unary(.cosh), "Asin": unary(.asin), "Acos": unary(.acos), "Atan": unary(.atan),
+    "Asinh": unary(.asinh), "Acosh": unary(.acosh), "Atanh": unary(.atanh), "BitwiseNot": unary(.bitwiseNot),
+    "IsInf": { view throws(Failure) in
+      let negative = try view.flag("detect_negative", default: true)
+      return .op(.unary(.isInfinite(negative: negative, positive: try view.flag("detect_positive", default: true))), of: view)
+    },
+    "Celu": { view throws(Failure) in .op(.unary(.celu(alpha: try view.float("alpha", default: 1))), of: view) },
+    "ThresholdedRelu": { view throws(Failure) in .op(.unary(.thresholdedRelu(alpha: try view.float("alpha", default: 1))), of: view) },
+    "Shrink": { view throws(Failure) in
+      let bias = try view.float("bias", default: 0)
+      return .op(.unary(.shrink(bias: bias, threshold: try view.float("lambd", default: 0.5))), of: view)
+    },
     "HardSigmoid": { view throws(Failure) in
       view.ignore("consumed_inputs")
       return .op(.unary(.hardSigmoid(alpha: try view.float("alpha", default: 0.2), beta: try view.float("beta", default: 0.5))), of: view)
@@ -36,30 +47,34 @@ enum ElementwiseRules {
       default: throw view.bad("approximate", "is neither 'none' nor 'tanh'")
       }
     },
+    "SwiGLU": { view throws(Failure) in
+      let alpha = try view.float("alpha", default: 1)
+      return .steps([.init(.unary(.swish(alpha: alpha)), [.operand(0)]), .init(.binary(.multiply), [.step(0), .operand(1)])])
+    },
     "Swish": { view throws(Failure) in .op(.unary(.swish(alpha: try view.float("alpha", default: 1))), of: view) },
-    "Dropout": dropout,
     "Add": binary(.add), "Sub": binary(.subtract), "Mul": binary(.multiply), "Div": binary(.divide), "Pow": binary(.power),
     "Equal": binary(.equal), "Less": binary(.less), "LessOrEqual": binary(.lessOrEqual), "Greater": binary(.greater),
     "GreaterOrEqual": binary(.greaterOrEqual), "And": binary(.and), "Or": binary(.or), "Xor": binary(.xor),
+    "BitwiseAnd": binary(.bitwiseAnd), "BitwiseOr": binary(.bitwiseOr), "BitwiseXor": binary(.bitwiseXor),
+    "BitShift": { view throws(Failure) in
+      switch try view.string("direction") {
+      case "LEFT": .op(.binary(.shiftLeft), of: view)
+      case "RIGHT": .op(.binary(.shiftRight), of: view)
+      default: throw view.bad("direction", "is neither 'LEFT' nor 'RIGHT'")
+      }
+    },
     "PRelu": { view throws(Failure) in
       view.ignore("consumed_inputs")
       guard view.version < 7 else { return .op(.binary(.prelu), of: view) }
-      // Before version 7 a slope was one number, or one for each channel of the second axis.
-      guard let rank = view.type(at: 0)?.shape?.rank, let slope = view.type(at: 1)?.shape else {
-        return .unsupported("a slope for each channel, of operands of unknown rank")
-      }
-      return try aligned(.binary(.prelu), of: view, ownRank: slope.rank, trailing: slope.dims == [1] ? 0 : max(rank - 1 - slope.rank, 0))
+      // Before version 7 a slope for each channel stood along the second axis.
+      guard let slope = view.type(at: 1)?.shape else { return .unsupported("the slope's shape is not declared") }
+      if slope.rank != 1 || slope[0].value == 1 { return .op(.binary(.prelu), of: view) }
+      return try aligned(.prelu, at: 1, view)
     },
     "Mod": { view throws(Failure) in .op(.binary(.modulo(truncated: try view.flag("fmod"))), of: view) },
     "Min": chain(.minimum), "Max": chain(.maximum), "Sum": chain(.add), "Mean": mean,
     "Clip": clip,
     "Where": { view throws(Failure) in .op(.select, of: view) },
-    "Cast": cast,
-    "CastLike": { view throws(Failure) in
-      view.ignore("saturate", "round_mode")
-      guard let type = view.type(at: 1) else { return .unsupported("the target type is not declared") }
-      return .op(.cast(to: type.element), of: view, first: 1, then: [])
-    },
   ]
 
   static let microsoft: [String: ReadingRule] = [
@@ -86,21 +101,23 @@ enum ElementwiseRules {
   private static func binary(_ op: BinaryOp) -> ReadingRule {
     { view throws(Failure) in
       view.ignore("consumed_inputs", "broadcast")
-      guard let axis = try view.int("axis") else { return .op(.binary(op), of: view) }
-      guard let rank = view.type(at: 0)?.shape?.rank, let own = view.type(at: 1)?.shape?.rank else {
-        return .unsupported("broadcasting along an axis, of operands of unknown rank")
-      }
-      return try aligned(.binary(op), of: view, ownRank: own, trailing: rank - (axis < 0 ? axis + rank : axis) - own)
+      guard view.version < 7, let axis = try view.int("axis") else { return .op(.binary(op), of: view) }
+      return try aligned(op, at: axis, view)
     }
   }
 
-  /// The second operand stands further left than broadcasting would put it: it gets axes of 1 behind.
-  private static func aligned(_ op: Op, of view: NodeView, ownRank: Int, trailing: Int) throws(Failure) -> Translation {
-    guard trailing >= 0 else { throw view.bad("axis", "leaves no room for the second operand") }
-    guard trailing > 0 else { return .op(op, of: view) }
+  /// The second operand's axes stand at those of the first from `axis` on.
+  private static func aligned(_ op: BinaryOp, at axis: Int, _ view: NodeView) throws(Failure) -> Translation {
+    guard let rank = view.type(at: 0)?.shape?.rank, let own = view.type(at: 1)?.shape?.rank else {
+      return .unsupported("broadcasting along an axis of operands whose ranks are not declared")
+    }
+    let first = axis < 0 ? axis + rank : axis
+    guard first >= 0, own <= rank, first <= rank - own else { throw view.bad("axis", "does not fit the operands") }
+    let behind = rank - own - first
+    if behind == 0 { return .op(.binary(op), of: view) }
     return .steps([
-      .init(.layout(.unsqueeze), [.operand(1), .constant(try Tensor.vector(Array(ownRank..<ownRank + trailing)))]),
-      .init(op, [.operand(0), .step(0)]),
+      .init(.layout(.unsqueeze), [.operand(1), .constant(try Tensor.vector(Array(own..<own + behind)))]),
+      .init(.binary(op), [.operand(0), .step(0)]),
     ])
   }
 
@@ -145,29 +162,6 @@ enum ElementwiseRules {
     }
     return .op(.clip, of: view, first: 1, then: [bound(low), bound(high)])
   }
-
-  private static let cast: ReadingRule = { view throws(Failure) in
-    view.ignore("saturate", "round_mode")
-    let type: ElementType?
-    if view.version < 6 {
-      let name = try view.string("to", default: "")
-      type = name.uppercased() == "FLOAT" ? .float32 : name.uppercased() == "DOUBLE" ? .float64 : ElementType(name: name.lowercased())
-    } else {
-      type = try view.int("to").flatMap { UInt8(exactly: $0) }.flatMap { ElementType(rawValue: $0) }
-    }
-    guard let type else { throw view.bad("to", "names no element type") }
-    return .op(.cast(to: type), of: view)
-  }
-
-  /// The identity at inference; in training mode, or when somebody reads the mask, the node stays as it is.
-  private static let dropout: ReadingRule = { view throws(Failure) in
-    view.ignore("ratio", "seed", "is_test", "consumed_inputs")
-    if view.wants(1) { return .unsupported("its mask is read") }
-    if view.operand(2) != nil {
-      guard let mode = view.constant(at: 2)?.scalar, mode == 0 else { return .unsupported("training mode") }
-    }
-    return .op(.unary(.identity), of: view, first: 1, then: [])
-  }
 }
 
 extension SpellingRequest {
@@ -196,6 +190,19 @@ extension SpellingRequest {
     case .mish: try plain("Mish", since: 18)
     case .identity: try plain("Identity")
     case .isNaN: try plain("IsNaN", since: 9)
+    case .isInfinite(let negative, let positive): try plain("IsInf", since: 10, [("detect_negative", negative.spelled), ("detect_positive", positive.spelled)])
+    case .sinh: try plain("Sinh", since: 9)
+    case .cosh: try plain("Cosh", since: 9)
+    case .asin: try plain("Asin", since: 7)
+    case .acos: try plain("Acos", since: 7)
+    case .atan: try plain("Atan", since: 7)
+    case .asinh: try plain("Asinh", since: 9)
+    case .acosh: try plain("Acosh", since: 9)
+    case .atanh: try plain("Atanh", since: 9)
+    case .bitwiseNot: try plain("BitwiseNot", since: 18)
+    case .celu(let alpha): try plain("Celu", since: 12, [("alpha", .float(alpha))])
+    case .thresholdedRelu(let alpha): try plain("ThresholdedRelu", since: 10, [("alpha", .float(alpha))])
+    case .shrink(let bias, let threshold): try plain("Shrink", since: 9, [("bias", .float(bias)), ("lambd", .float(threshold))])
     case .hardSwish: try plain("HardSwish", since: 14)
     case .hardSigmoid(let alpha, let beta): try plain("HardSigmoid", [("alpha", .float(alpha)), ("beta", .float(beta))])
     case .leakyRelu(let alpha): try plain("LeakyRelu", [("alpha", .float(alpha))])
@@ -225,6 +232,11 @@ extension SpellingRequest {
     case .and: try plain("And", since: 7)
     case .or: try plain("Or", since: 7)
     case .xor: try plain("Xor", since: 7)
+    case .bitwiseAnd: try plain("BitwiseAnd", since: 18)
+    case .bitwiseOr: try plain("BitwiseOr", since: 18)
+    case .bitwiseXor: try plain("BitwiseXor", since: 18)
+    case .shiftLeft: try plain("BitShift", since: 11, [("direction", .string("LEFT"))])
+    case .shiftRight: try plain("BitShift", since: 11, [("direction", .string("RIGHT"))])
     case .prelu: try plain("PRelu", since: 7)
     case .biasGelu: contrib("BiasGelu")
     }

@@ -52,13 +52,30 @@ enum LayoutRules {
       guard let value = Tensor.scalar(Double(fill), view.type(at: 0)?.element ?? .float32) else { return .unsupported("its element type") }
       return .op(.layout(.pad(mode)), of: view, first: 1, then: [try Tensor.vector(pads), value])
     },
-    "Tile": { view throws(Failure) in view.version < 6 ? .unsupported("tiles along an axis, as before version 6") : .op(.layout(.tile), of: view) },
+    "Tile": { view throws(Failure) in
+      guard view.version < 6 else { return .op(.layout(.tile), of: view) }
+      // Before version 6: how often, and along which axis.
+      guard let count = view.constant(at: 1)?.scalar.flatMap({ Int(exactly: $0) }), let axis = view.constant(at: 2)?.scalar.flatMap({ Int(exactly: $0) }),
+        let rank = view.type(at: 0)?.shape?.rank
+      else { return .unsupported("tiles along an axis that is computed") }
+      guard 0..<rank ~= axis else { throw Failure(.shapeMismatch, "Tile has axis \(axis) of a tensor of rank \(rank)", at: .element(view.message.name)) }
+      return .op(.layout(.tile), of: view, first: 1, then: [try Tensor.vector((0..<rank).map { $0 == axis ? count : 1 })])
+    },
     "DepthToSpace": { view throws(Failure) in
       let mode = try view.string("mode", default: "DCR")
       guard mode == "DCR" || mode == "CRD" else { throw view.bad("mode", "has an unknown value") }
       return .op(.layout(.depthToSpace(blockSize: try blockSize(&view), columnRowDepth: mode == "CRD")), of: view)
     },
-    "SpaceToDepth": { view throws(Failure) in .op(.layout(.spaceToDepth(blockSize: try blockSize(&view))), of: view) },
+    "SpaceToDepth": { view throws(Failure) in
+      let mode = try view.string("mode", default: "DCR")
+      guard mode == "DCR" || mode == "CRD" else { throw view.bad("mode", "has an unknown value") }
+      return .op(.layout(.spaceToDepth(blockSize: try blockSize(&view), columnRowDepth: mode == "CRD")), of: view)
+    },
+    "CenterCropPad": { view throws(Failure) in .op(.layout(.centerCropPad(axes: try view.ints("axes"))), of: view) },
+    "ReverseSequence": { view throws(Failure) in
+      let time = try view.int("time_axis", default: 0)
+      return .op(.layout(.reverseSequence(timeAxis: time, batchAxis: try view.int("batch_axis", default: 1))), of: view)
+    },
   ]
 
   private static func axes(_ op: LayoutOp, inputSince change: Int) -> ReadingRule {
@@ -100,7 +117,12 @@ extension SpellingRequest {
     case .depthToSpace(let blockSize, let columnRowDepth):
       if columnRowDepth { try require(11, "DepthToSpace with the depth last") }
       return try plain("DepthToSpace", [("blocksize", .int(blockSize))] + (columnRowDepth ? [("mode", .string("CRD"))] : []))
-    case .spaceToDepth(let blockSize): return try plain("SpaceToDepth", [("blocksize", .int(blockSize))])
+    case .spaceToDepth(let blockSize, let columnRowDepth):
+      if columnRowDepth { try require(28, "SpaceToDepth with the depth last") }
+      return try plain("SpaceToDepth", [("blocksize", .int(blockSize))] + (columnRowDepth ? [("mode", .string("CRD"))] : []))
+    case .centerCropPad(let axes): return try plain("CenterCropPad", since: 18, axes.map { [("axes", .ints($0))] } ?? [])
+    case .reverseSequence(let time, let batch):
+      return try plain("ReverseSequence", since: 10, [("time_axis", .int(time)), ("batch_axis", .int(batch))])
     }
   }
 

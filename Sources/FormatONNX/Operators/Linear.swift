@@ -13,6 +13,7 @@ enum LinearRules {
       let transposeA = try view.flag("transA")
       return .op(.matrix(.gemm(alpha: alpha, beta: beta, transposeA: transposeA, transposeB: try view.flag("transB"))), of: view)
     },
+    "Det": { view throws(Failure) in .op(.matrix(.determinant), of: view) },
     "Einsum": { view throws(Failure) in
       guard let equation = try view.string("equation") else { throw view.bad("equation", "is missing") }
       return .op(.matrix(.einsum(equation: equation)), of: view)
@@ -23,21 +24,36 @@ enum LinearRules {
     "ConvTranspose": { view throws(Failure) in
       let groups = try view.int("group", default: 1)
       guard groups > 0 else { throw view.bad("group", "is not positive") }
-      if try view.ints("output_shape") != nil { return .unsupported("an explicit output shape") }
-      guard let window = try window(&view, kernel: view.ints("kernel_shape") ?? []) else { return .unsupported("its rank is not declared") }
+      let sizes = try view.ints("output_shape") ?? []
+      guard var window = try window(&view, kernel: view.ints("kernel_shape") ?? []) else { return .unsupported("its rank is not declared") }
+      if !sizes.isEmpty {
+        guard sizes.count >= window.strides.count, sizes.allSatisfy({ $0 > 0 }) else {
+          throw view.bad("output_shape", "needs one positive number per spatial axis")
+        }
+        window.padding = .toSizes(sizes.suffix(window.strides.count), restAtEnd: window.padding == .sameUpper)
+      }
       let padding = try view.ints("output_padding") ?? [Int](repeating: 0, count: window.strides.count)
       guard padding.count == window.strides.count, padding.allSatisfy({ $0 >= 0 }) else { throw view.bad("output_padding", "has the wrong length or sign") }
       return .op(.convolution(.convTranspose(window, groups: groups, outputPadding: padding)), of: view)
     },
     "MaxPool": { view throws(Failure) in
-      if try view.int("storage_order", default: 0) != 0, view.wants(1) { return .unsupported("column-major indices") }
-      return .op(.pooling(.max(try poolWindow(&view), ceilMode: try view.flag("ceil_mode"))), of: view)
+      let byColumns = try view.int("storage_order", default: 0) != 0 && view.wants(1)
+      let window = try poolWindow(&view)
+      let ceilMode = try view.flag("ceil_mode")
+      return .op(.pooling(byColumns ? .maxByColumns(window, ceilMode: ceilMode) : .max(window, ceilMode: ceilMode)), of: view)
     },
     "AveragePool": { view throws(Failure) in
       let window = try poolWindow(&view)
       let ceilMode = try view.flag("ceil_mode")
       return .op(.pooling(.average(window, ceilMode: ceilMode, countIncludePad: try view.flag("count_include_pad"))), of: view)
     },
+    "LpPool": { view throws(Failure) in
+      let window = try poolWindow(&view)
+      let ceilMode = try view.flag("ceil_mode")
+      return .op(.pooling(.lp(window, ceilMode: ceilMode, p: try norm(&view))), of: view)
+    },
+    "GlobalLpPool": { view throws(Failure) in .op(.pooling(.globalLp(p: try norm(&view))), of: view) },
+    "MaxUnpool": { view throws(Failure) in .op(.pooling(.unpool(try poolWindow(&view))), of: view) },
     "GlobalAveragePool": { view throws(Failure) in .op(.pooling(.globalAverage), of: view) },
     "GlobalMaxPool": { view throws(Failure) in .op(.pooling(.globalMax), of: view) },
   ]
@@ -55,6 +71,13 @@ enum LinearRules {
     return .op(
       .matrix(.fusedMatMul(.init(alpha: alpha, transposeA: transposeA, transposeB: transposeB, transposeBatchA: batchA, transposeBatchB: batchB))),
       of: view)
+  }
+
+  /// The exponent of a norm, a float before version 2.
+  private static func norm(_ view: inout NodeView) throws(Failure) -> Float {
+    let p = view.version < 2 ? try view.float("p", default: 2) : Float(try view.int("p", default: 2))
+    guard p > 0, p.isFinite else { throw view.bad("p", "is not positive") }
+    return p
   }
 
   /// Conv's attributes; nil where its rank is not told.
@@ -123,6 +146,7 @@ extension SpellingRequest {
           ("alpha", .float(product.alpha)), ("transA", product.transposeA.spelled), ("transB", product.transposeB.spelled),
           ("transBatchA", product.transposeBatchA.spelled), ("transBatchB", product.transposeBatchB.spelled),
         ])
+    case .determinant: return try plain("Det", since: 11)
     case .einsum(let equation): return try plain("Einsum", since: 12, [("equation", .string(equation))])
     }
   }
@@ -141,8 +165,12 @@ extension SpellingRequest {
 
   func spelling(of op: PoolingOp) throws(Failure) -> OperatorSpelling {
     switch op {
-    case .max(let window, let ceilMode):
+    case .max(let window, let ceilMode), .maxByColumns(let window, let ceilMode):
       var attributes = attributes(of: window)
+      if case .maxByColumns = op {
+        try require(8, "MaxPool with indices")
+        attributes.append(("storage_order", .int(1)))
+      }
       if ceilMode {
         try require(10, "MaxPool that rounds up")
         attributes.append(("ceil_mode", .int(1)))
@@ -167,9 +195,28 @@ extension SpellingRequest {
         attributes.append(("dilations", .ints(window.dilations)))
       }
       return try plain("AveragePool", attributes)
+    case .lp(let window, let ceilMode, let p):
+      var attributes = attributes(of: window) + [("p", try exponent(p))]
+      if ceilMode {
+        try require(18, "LpPool that rounds up")
+        attributes.append(("ceil_mode", .int(1)))
+      }
+      if window.dilations.contains(where: { $0 != 1 }) {
+        try require(18, "LpPool with dilations")
+        attributes.append(("dilations", .ints(window.dilations)))
+      }
+      return try plain("LpPool", attributes)
+    case .globalLp(let p): return try plain("GlobalLpPool", [("p", try exponent(p))])
+    case .unpool(let window): return try plain("MaxUnpool", since: 9, attributes(of: window))
     case .globalAverage: return try plain("GlobalAveragePool")
     case .globalMax: return try plain("GlobalMaxPool")
     }
+  }
+
+  private func exponent(_ p: Float) throws(Failure) -> OperatorSpelling.Attribute {
+    if version < 2 { return .float(p) }
+    guard let whole = Int(exactly: p) else { throw Failure(.notExpressible, "a norm of exponent \(p)", at: .element(node.name)) }
+    return .int(whole)
   }
 
   private func attributes(of window: Window) -> [(name: String, value: OperatorSpelling.Attribute)] {
@@ -180,6 +227,9 @@ extension SpellingRequest {
     case .sameUpper: result.append(("auto_pad", .string("SAME_UPPER")))
     case .sameLower: result.append(("auto_pad", .string("SAME_LOWER")))
     case .valid: result.append(("auto_pad", .string("VALID")))
+    case .toSizes(let sizes, let restAtEnd):
+      result.append(("output_shape", .ints(sizes)))
+      if restAtEnd { result.append(("auto_pad", .string("SAME_UPPER"))) }
     }
     return result
   }

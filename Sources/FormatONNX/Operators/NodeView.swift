@@ -163,7 +163,13 @@ extension Tensor {
     case .uint16: integer(UInt16.self)
     case .uint8: integer(UInt8.self)
     case .bool: try? Tensor(type, dims: [], values: [UInt8(value == 0 ? 0 : 1)])
-    default: nil
+    case .bfloat16: try? Tensor(bfloat16: [value], dims: [])
+    case .int4: Int8(exactly: value).flatMap { -8...7 ~= $0 ? try? Tensor(type, dims: [], codes: [UInt8(bitPattern: $0)]) : nil }
+    case .int2: Int8(exactly: value).flatMap { -2...1 ~= $0 ? try? Tensor(type, dims: [], codes: [UInt8(bitPattern: $0)]) : nil }
+    case .uint4, .uint2: UInt8(exactly: value).flatMap { $0 < 1 << type.bitWidth ? try? Tensor(type, dims: [], codes: [$0]) : nil }
+    case .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz, .float4e2m1, .float6e2m3, .float6e3m2, .float8e8m0:
+      try? Tensor(type, dims: [], narrowing: [value], saturates: false)
+    case .string, .complex64, .complex128: nil
     }
   }
 }

@@ -9,7 +9,11 @@ enum NormalizationRules {
     "LayerNormalization": layer, "SimplifiedLayerNormalization": rms,
     "RMSNormalization": rms,
     "BatchNormalization": { view throws(Failure) in
-      view.ignore("momentum", "is_test", "consumed_inputs")
+      view.ignore("is_test", "consumed_inputs")
+      let momentum = try view.float("momentum", default: 0.9)
+      if view.version >= 14, try view.flag("training_mode") {
+        return .op(.normalization(.batchTraining(epsilon: try view.float("epsilon", default: 1e-5), momentum: momentum)), of: view)
+      }
       if try view.flag("training_mode") || (1..<max(view.resultCount, 1)).contains(where: { view.wants($0) }) { return .unsupported("training mode") }
       if try view.int("spatial", default: 1) != 1 { return .unsupported("statistics per position") }
       return .steps([.init(.normalization(.batch(epsilon: try view.float("epsilon", default: 1e-5))), (0..<5).map { .operand($0) })])
@@ -19,22 +23,38 @@ enum NormalizationRules {
       return .op(.normalization(.instance(epsilon: try view.float("epsilon", default: 1e-5))), of: view)
     },
     "GroupNormalization": { view throws(Failure) in
-      if view.version < 21 { return .unsupported("one scale per group, as before version 21") }
       guard let groups = try view.int("num_groups"), groups > 0 else { throw view.bad("num_groups", "is missing or not positive") }
       let epsilon = try view.float("epsilon", default: 1e-5)
-      return try view.int("stash_type", default: 1) == 1
-        ? .op(.normalization(.group(groups: groups, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+      guard view.version < 21 else {
+        return try view.int("stash_type", default: 1) == 1
+          ? .op(.normalization(.group(groups: groups, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+      }
+      // Before version 21 there was one scale and bias for each group, which is then what a channel is to an instance.
+      return .steps([
+        .init(.generator(.shape(start: 0, end: nil)), [.operand(0)]),
+        .init(.layout(.reshape(allowZero: false)), [.operand(0), .constant(try Tensor.vector([0, groups, -1]))]),
+        .init(.normalization(.instance(epsilon: epsilon)), [.step(1), .operand(1), .operand(2)]),
+        .init(.layout(.reshape(allowZero: false)), [.step(2), .step(0)]),
+      ])
     },
+    "LRN": { view throws(Failure) in
+      guard let size = try view.int("size"), size > 0 else { throw view.bad("size", "is missing or not positive") }
+      let alpha = try view.float("alpha", default: 1e-4)
+      let beta = try view.float("beta", default: 0.75)
+      return .op(.normalization(.localResponse(size: size, alpha: alpha, beta: beta, bias: try view.float("bias", default: 1))), of: view)
+    },
+    "MeanVarianceNormalization": { view throws(Failure) in .op(.normalization(.meanVariance(axes: try view.ints("axes") ?? [0, 2, 3])), of: view) },
     "LpNormalization": { view throws(Failure) in
       let axis = try view.int("axis", default: -1)
       return .op(.normalization(.lp(axis: axis, p: try view.int("p", default: 2))), of: view)
     },
     "Softmax": softmax { .softmax(axis: $0) },
     "LogSoftmax": softmax { .logSoftmax(axis: $0) },
+    "Hardmax": softmax { .hardmax(axis: $0) },
     "ReduceSum": reduction(.sum, axesAreInputSince: 13), "ReduceMean": reduction(.mean), "ReduceMax": reduction(.max), "ReduceMin": reduction(.min),
     "ReduceProd": reduction(.prod), "ReduceL1": reduction(.l1), "ReduceL2": reduction(.l2), "ReduceSumSquare": reduction(.sumSquare),
     "ReduceLogSum": reduction(.logSum), "ReduceLogSumExp": reduction(.logSumExp),
-    "ArgMax": argument(.argMax), "ArgMin": argument(.argMin),
+    "ArgMax": argument(.argMax, last: .lastArgMax), "ArgMin": argument(.argMin, last: .lastArgMin),
   ]
 
   static let microsoft: [String: ReadingRule] = [
@@ -89,9 +109,9 @@ enum NormalizationRules {
     }
   }
 
-  private static func argument(_ kind: ReductionOp.Kind) -> ReadingRule {
+  private static func argument(_ first: ReductionOp.Kind, last: ReductionOp.Kind) -> ReadingRule {
     { view throws(Failure) in
-      if try view.flag("select_last_index") { return .unsupported("the last index among equals") }
+      let kind = try view.flag("select_last_index") ? last : first
       let axis = try view.int("axis", default: 0)
       return .op(.reduction(.init(kind, keepDims: try view.flag("keepdims", default: true))), of: view, first: 1, then: [try Tensor.vector([axis])])
     }
@@ -106,6 +126,11 @@ extension SpellingRequest {
     case .batch(let epsilon): try plain("BatchNormalization", since: 9, [("epsilon", .float(epsilon))])
     case .instance(let epsilon): try plain("InstanceNormalization", since: 6, [("epsilon", .float(epsilon))])
     case .group(let groups, let epsilon): try plain("GroupNormalization", since: 21, [("num_groups", .int(groups)), ("epsilon", .float(epsilon))])
+    case .batchTraining(let epsilon, let momentum):
+      try plain("BatchNormalization", since: 14, [("epsilon", .float(epsilon)), ("momentum", .float(momentum)), ("training_mode", .int(1))])
+    case .localResponse(let size, let alpha, let beta, let bias):
+      try plain("LRN", [("size", .int(size)), ("alpha", .float(alpha)), ("beta", .float(beta)), ("bias", .float(bias))])
+    case .meanVariance(let axes): try plain("MeanVarianceNormalization", since: 9, [("axes", .ints(axes))])
     case .lp(let axis, let p): try plain("LpNormalization", [("axis", .int(axis)), ("p", .int(p))])
     case .skipLayer(let epsilon): contrib("SkipLayerNormalization", [("epsilon", .float(epsilon))])
     case .skipRMS(let epsilon): contrib("SkipSimplifiedLayerNormalization", [("epsilon", .float(epsilon))])
@@ -125,11 +150,13 @@ extension SpellingRequest {
   func spelling(of op: ReductionOp) throws(Failure) -> OperatorSpelling {
     let keepDims = ("keepdims", op.keepDims.spelled) as (name: String, value: OperatorSpelling.Attribute)
     let name = op.kind.onnxName
-    if op.kind == .argMax || op.kind == .argMin {
+    if [.argMax, .argMin, .lastArgMax, .lastArgMin].contains(op.kind) {
       guard let axes = try constantIntegers(at: 1, "an axis of \(name)", until: .max), axes.count == 1 else {
         throw Failure(.notExpressible, "\(name) takes one axis", at: .element(node.name))
       }
-      return OperatorSpelling(name, [("axis", .int(axes[0])), keepDims], operands: [node.input(0)])
+      let isLast = op.kind == .lastArgMax || op.kind == .lastArgMin
+      if isLast { try require(12, "\(name) of the last among equals") }
+      return OperatorSpelling(name, [("axis", .int(axes[0])), keepDims] + (isLast ? [("select_last_index", .int(1))] : []), operands: [node.input(0)])
     }
     let change = op.kind == .sum ? 13 : 18
     if version >= change {
@@ -156,8 +183,8 @@ extension ReductionOp.Kind {
     case .sumSquare: "ReduceSumSquare"
     case .logSum: "ReduceLogSum"
     case .logSumExp: "ReduceLogSumExp"
-    case .argMax: "ArgMax"
-    case .argMin: "ArgMin"
+    case .argMax, .lastArgMax: "ArgMax"
+    case .argMin, .lastArgMin: "ArgMin"
     }
   }
 }

@@ -11,6 +11,7 @@ enum OperatorRules {
 
   private static let standard = merged([
     ElementwiseRules.standard, LinearRules.standard, NormalizationRules.standard, LayoutRules.standard, IndexingRules.standard, AttentionRules.standard,
+    ConversionRules.standard, SelectionRules.standard, RandomRules.standard, RecurrenceRules.standard,
     SequenceRules.standard,
     CatalogueRules.rules(domain: ""),
   ])

@@ -48,6 +48,38 @@ private struct Bias {
   }
 }
 
+/// What happens to scores on their way to softmax.
+private struct ScoreRules {
+  /// The position of each sample's first query among the keys.
+  var firstPositions: [Int]
+  var scale = 1.0
+  var softcap = 0.0
+  /// How many keys before and after its own position a query sees; nil: all.
+  var before, after: Int?
+  /// How many keys of each sample are no padding.
+  var lengths: [Int]?
+  var precision: ElementType?
+  var wanted: AttentionScores?
+
+  init(firstPositions: [Int]) { self.firstPositions = firstPositions }
+
+  func hides(key: Int, from query: Int, batch: Int) -> Bool {
+    let distance = key &- (firstPositions[batch] &+ query)
+    if let after, distance > after { return true }
+    if let before, distance < -before { return true }
+    return lengths.map { key >= $0[batch] } ?? false
+  }
+
+  func rounded(_ score: Double) -> Double {
+    switch precision {
+    case .float32: Double(Float(score))
+    case .float16: Double(Float16(score))
+    case .bfloat16: Double(Float(bitPattern: UInt32(Tensor.bfloat16Bits(score)) << 16))
+    default: score
+    }
+  }
+}
+
 extension AttentionOp {
   public func evaluate(_ operands: [Tensor?], resultCount: Int) throws(Failure) -> [Tensor] {
     let types = try resultTypes(operands, resultCount)
@@ -65,8 +97,7 @@ extension AttentionOp {
     var query: Heads, key: Heads, value: Heads
     var biases: [Bias] = []
     let scale: Float?
-    let causal: Bool
-    var softcap = 0.0
+    var rules = ScoreRules(firstPositions: [Int](repeating: past, count: batch))
     switch self {
     case .standard(let form):
       guard let keys = try reals(1), let values = try reals(2) else { throw Failure(.operandCount, mnemonic) }
@@ -84,7 +115,17 @@ extension AttentionOp {
         value = value.appended(to: Heads(pastValue, [batch, keyHeads, past, valueDim]))
       }
       if let mask = operands.tensor(3) { biases.append(try standardMask(mask, scores)) }
-      (scale, causal, softcap) = (form.scale, form.causal, Double(form.softcap))
+      scale = form.scale
+      rules.softcap = Double(form.softcap)
+      rules.before = form.leftWindow
+      // Causal attention sees no key to the right of its query, whatever the window.
+      rules.after = form.causal ? min(0, form.rightWindow ?? 0) : form.rightWindow
+      rules.precision = form.softmaxPrecision
+      rules.wanted = resultCount > 3 ? form.scores : nil
+      if let lengths = try operands.tensor(6)?.wholes(for: mnemonic) {
+        rules.lengths = lengths
+        rules.firstPositions = lengths.map { $0 &- queries }
+      }
     case .packedProjection(_, let given, let hidden, let isCausal):
       let weights = try operands.required(1)
       let columns = weights.dims[1]
@@ -99,50 +140,62 @@ extension AttentionOp {
       (query, key, value) = (part(0, headDim), part(widths[0], headDim), part(widths[0] + widths[1], valueDim))
       if let mask = operands.tensor(3) { biases.append(try paddingMask(mask, scores)) }
       if let bias = operands.tensor(5) { biases.append(Bias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
-      (scale, causal) = (given, isCausal)
+      scale = given
+      rules.after = isCausal ? 0 : nil
     case .multiHead(_, let given, let isCausal):
       (query, key, value) = try multiHeadOperands(operands, input, batch, queries, new, keyHeads, headDim, valueDim)
       if let mask = operands.tensor(4) { biases.append(try paddingMask(mask, scores)) }
       if let bias = operands.tensor(5) { biases.append(Bias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
-      (scale, causal) = (given, isCausal)
+      scale = given
+      rules.after = isCausal ? 0 : nil
     }
-    let output = attend(
-      query, key, value, scores, scale: scale.map { Double($0) } ?? 1 / Double(headDim).squareRoot(), softcap: softcap, biases,
-      earlierTokens: causal ? past : nil)
+    rules.scale = scale.map { Double($0) } ?? 1 / Double(headDim).squareRoot()
+    let (output, shown) = attend(query, key, value, scores, rules, biases)
     let element = types[0].element
     var results = [try Tensor(element, dims: types[0].dims, reals: types[0].dims.count == 4 ? output.values : output.merged)]
-    if resultCount > 1 { results.append(try Tensor(element, dims: types[1].dims, reals: key.values)) }
-    if resultCount > 2 { results.append(try Tensor(element, dims: types[2].dims, reals: value.values)) }
+    if resultCount > 1 { results.append(try Tensor(types[1].element, dims: types[1].dims, reals: key.values)) }
+    if resultCount > 2 { results.append(try Tensor(types[2].element, dims: types[2].dims, reals: value.values)) }
+    if resultCount > 3 { results.append(try Tensor(types[3].element, dims: types[3].dims, reals: shown)) }
     return results
   }
 
-  /// `softmax(softcap(scale * Q K^T) + bias) V`; key heads are shared by groups of query heads. With `earlierTokens` the
-  /// attention is causal: query `i` sees the keys up to `i + earlierTokens`. A row with every key masked gives zeros.
+  /// `softmax(softcap(scale * Q K^T) + bias) V`; key heads are shared by groups of query heads. A row with every key
+  /// hidden gives zeros. Also gives the scores of the stage that the rules want, or nothing.
   private func attend(
-    _ query: Heads, _ key: Heads, _ value: Heads, _ scores: [Int], scale: Double, softcap: Double, _ biases: [Bias], earlierTokens: Int?
-  ) -> Heads {
+    _ query: Heads, _ key: Heads, _ value: Heads, _ scores: [Int], _ rules: ScoreRules, _ biases: [Bias]
+  ) -> (Heads, [Double]) {
     let (heads, queries, keys) = (scores[1], scores[2], scores[3])
     let (headDim, valueDim) = (query.dims[3], value.dims[3])
     let sharing = key.dims[1] == 0 ? 1 : heads / key.dims[1]
     var result = Heads([Double](repeating: 0, count: scores[0] * heads * queries * valueDim), [scores[0], heads, queries, valueDim])
+    var shown: [Double] = []
     var row = [Double](repeating: 0, count: keys)
     for batch in 0..<scores[0] {
       for head in 0..<heads {
         let keyHead = batch * key.dims[1] + head / sharing
         for i in 0..<queries {
           let queryStart = ((batch * heads + head) * queries + i) * headDim
+          var isHidden = true
           for j in 0..<keys {
             let keyStart = (keyHead * keys + j) * headDim
             var score = 0.0
             for channel in 0..<headDim { score += query.values[queryStart + channel] * key.values[keyStart + channel] }
-            score *= scale
-            if softcap > 0 { score = softcap * tanh(score / softcap) }
-            for bias in biases { score += bias.at(batch, head, i, j) }
-            if let earlierTokens, j > i + earlierTokens { score = -.infinity }
-            row[j] = score
+            score *= rules.scale
+            if rules.wanted == .raw { shown.append(score) }
+            if rules.softcap > 0 { score = rules.softcap * tanh(score / rules.softcap) }
+            if rules.wanted == .capped { shown.append(score) }
+            var bias = rules.hides(key: j, from: i, batch: batch) ? -Double.infinity : 0
+            for item in biases { bias += item.at(batch, head, i, j) }
+            if bias != -.infinity { isHidden = false }
+            row[j] = rules.rounded(score + bias)
+            if rules.wanted == .biased { shown.append(score + bias) }
           }
-          guard row.contains(where: { $0 > -.infinity || $0.isNaN }) else { continue }
+          guard !isHidden else {
+            if rules.wanted == .probabilities { shown += [Double](repeating: 0, count: keys) }
+            continue
+          }
           let weights = softmaxRow(row)
+          if rules.wanted == .probabilities { shown += weights }
           let target = ((batch * heads + head) * queries + i) * valueDim
           for j in 0..<keys {
             let start = (keyHead * keys + j) * valueDim
@@ -151,7 +204,7 @@ extension AttentionOp {
         }
       }
     }
-    return result
+    return (result, shown)
   }
 
   /// A mask of the standard operator: false or -inf hides a key; keys beyond its last axis are hidden.

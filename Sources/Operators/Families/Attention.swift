@@ -21,7 +21,7 @@ extension AttentionOp: Operator {
   public var domain: String { if case .standard = self { "" } else { "com.microsoft" } }
   public var arity: Arity {
     switch self {
-    case .standard: Arity(3...6, results: 1...3)
+    case .standard: Arity(3...7, results: 1...4)
     case .packedProjection: Arity(2...6)
     case .multiHead: Arity(1...6)
     }
@@ -31,8 +31,13 @@ extension AttentionOp: Operator {
     let query = try operands.required(0).type
     try checkFloat(query.element)
     let element = query.element
-    func results(_ shapes: [Shape?]) -> [Fact] { shapes.prefix(resultCount).map { Fact(TensorType(element, $0)) } }
-    guard let sizes = try sizes(operands.map { $0?.type }) else { return results([nil, nil, nil]) }
+    let valueElement: ElementType
+    if case .standard = self { valueElement = try operands.required(2).type.element } else { valueElement = element }
+    try checkFloat(valueElement)
+    func results(_ shapes: [Shape?]) -> [Fact] {
+      shapes.prefix(resultCount).enumerated().map { Fact(TensorType($0.offset == 2 ? valueElement : element, $0.element)) }
+    }
+    guard let sizes = try sizes(operands.map { $0?.type }) else { return results([nil, nil, nil, nil]) }
     let keys = try sizes.keyTokens()
     let merged = Shape([sizes.batch, sizes.queryTokens, try sizes.queryHeads.times(sizes.valueDim)])
     let presentKey = Shape([sizes.batch, sizes.keyHeads, keys, sizes.headDim])
@@ -41,7 +46,8 @@ extension AttentionOp: Operator {
     switch self {
     case .standard:
       let separate = query.shape?.rank == 4
-      return results([separate ? Shape([sizes.batch, sizes.queryHeads, sizes.queryTokens, sizes.valueDim]) : merged, presentKey, presentValue])
+      let scores = Shape([sizes.batch, sizes.queryHeads, sizes.queryTokens, keys])
+      return results([separate ? Shape([sizes.batch, sizes.queryHeads, sizes.queryTokens, sizes.valueDim]) : merged, presentKey, presentValue, scores])
     case .packedProjection, .multiHead: return results([merged])
     }
   }
@@ -66,6 +72,11 @@ extension AttentionOp: Operator {
         try check(1 + side, rank(0) == 4 ? separate[side] : merged[side])
         try check(4 + side, past[side])
       }
+      if types.count > 6, let lengths = types[6] {
+        guard lengths.element == .int64 else { throw Failure(.typeMismatch, "\(mnemonic) has lengths of \(lengths.element.name)") }
+        guard types[4] == nil, types[5] == nil else { throw Failure(.operandCount, "\(mnemonic) has lengths of keys and a past") }
+        try check(6, [batch])
+      }
       guard (rank(4) == 0) == (rank(5) == 0) else { throw Failure(.operandCount, "\(mnemonic) has only one of past key and past value") }
       try checkMask(types.count > 3 ? types[3] : nil, sizes, keys, mayBeShorter: true)
     case .packedProjection:
@@ -86,7 +97,9 @@ extension AttentionOp: Operator {
   /// A mask or bias broadcasts to the scores; where it may be shorter, keys past its end are hidden.
   private func checkMask(_ mask: TensorType?, _ sizes: AttentionSizes, _ keys: Dim, mayBeShorter: Bool) throws(Failure) {
     guard let mask, let shape = mask.shape else { return }
-    guard mask.element == .bool || mask.element.isFloatingPoint else { throw Failure(.typeMismatch, "\(mnemonic) has a mask of \(mask.element.name)") }
+    guard mask.element == .bool || mask.element.isFloatingPoint || mayBeShorter && mask.element.isInteger else {
+      throw Failure(.typeMismatch, "\(mnemonic) has a mask of \(mask.element.name)")
+    }
     let target = [sizes.batch, sizes.queryHeads, sizes.queryTokens, keys]
     guard shape.rank <= 4, !mayBeShorter || shape.rank > 0 else { throw mismatch("a mask of shape \(shape)") }
     for (index, (dim, size)) in zip(shape.dims.reversed(), target.reversed()).enumerated() where dim.value != 1 {

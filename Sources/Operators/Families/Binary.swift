@@ -22,6 +22,10 @@ extension BinaryOp: Operator {
     case .and: "And"
     case .or: "Or"
     case .xor: "Xor"
+    case .bitwiseAnd: "BitwiseAnd"
+    case .bitwiseOr: "BitwiseOr"
+    case .bitwiseXor: "BitwiseXor"
+    case .shiftLeft, .shiftRight: "BitShift"
     case .prelu: "PRelu"
     case .biasGelu: "BiasGelu"
     }
@@ -42,6 +46,12 @@ extension BinaryOp: Operator {
     default: false
     }
   }
+  private var isBitwise: Bool {
+    switch self {
+    case .bitwiseAnd, .bitwiseOr, .bitwiseXor, .shiftLeft, .shiftRight: true
+    default: false
+    }
+  }
   private var isLogical: Bool { self == .and || self == .or || self == .xor }
 
   public func infer(_ operands: [Fact?], resultCount: Int) throws(Failure) -> [Fact] {
@@ -56,6 +66,8 @@ extension BinaryOp: Operator {
       case .and, .or, .xor: if element != .bool { throw Failure(.typeMismatch, "\(mnemonic) of \(element.name)") }
       case .equal: break
       case .biasGelu: try checkFloat(element)
+      case .bitwiseAnd, .bitwiseOr, .bitwiseXor, .shiftLeft, .shiftRight:
+        if !element.isInteger { throw Failure(.typeMismatch, "\(mnemonic) of \(element.name)") }
       default: try checkNumeric(element)
       }
     }
@@ -95,7 +107,7 @@ extension BinaryOp: Operator {
     case .greater: body = { x, y in truth(y, below: x) }
     case .lessOrEqual: body = { x, y in truth(y, below: x).flatMap { Dim(1).subtracting($0) } }
     case .greaterOrEqual: body = { x, y in truth(x, below: y).flatMap { Dim(1).subtracting($0) } }
-    case .and, .or, .xor, .prelu, .biasGelu: return nil
+    case .and, .or, .xor, .prelu, .biasGelu, .bitwiseAnd, .bitwiseOr, .bitwiseXor, .shiftLeft, .shiftRight: return nil
     }
     return ShapeArithmetic.combine(a, b, shape: type.shape, type.element, body)
   }
@@ -128,8 +140,16 @@ extension BinaryOp: Operator {
       if element.isFloatingPoint { return [try Tensor(element, dims: dims, reals: result)] }
       return [try Tensor(element, dims: dims, wholes: result.map { saturated($0) })]
     }
+    if a.elementType == .uint64 {
+      let (x, y) = (a.elements(as: UInt64.self), b.elements(as: UInt64.self))
+      if isComparison { return [try Tensor(dims: dims, truths: compared(x, a.dims, y, b.dims, dims))] }
+      if isBitwise { return [try Tensor(element, dims: dims, values: bits(x, a.dims, y, b.dims, dims, width: 64))] }
+      if dividesWholes, y.contains(0) { throw Failure(.operatorNotRunnable, "\(mnemonic): an integer is divided by zero") }
+      return [try Tensor(element, dims: dims, values: try wholes(x, a.dims, y, b.dims, dims))]
+    }
     let x = try a.wholes(for: mnemonic)
     let y = try b.wholes(for: mnemonic)
+    if isBitwise { return [try Tensor(element, dims: dims, wholes: bits(x, a.dims, y, b.dims, dims, width: element.bitWidth))] }
     if isComparison { return [try Tensor(dims: dims, truths: compared(x, a.dims, y, b.dims, dims))] }
     if dividesWholes, y.contains(0) { throw Failure(.operatorNotRunnable, "\(mnemonic): an integer is divided by zero") }
     return [try Tensor(element, dims: dims, wholes: try wholes(x, a.dims, y, b.dims, dims))]
@@ -156,33 +176,47 @@ extension BinaryOp: Operator {
     case .modulo(truncated: false):
       broadcastMap(x, xDims, y, yDims, to: dims) { a, b in
         let rest = fmod(a, b)
-        return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest
+        // Zero takes the sign of the divisor.
+        return rest == 0 ? (b < 0 ? -0.0 : 0) : (rest < 0) != (b < 0) ? rest + b : rest
       }
     case .minimum: broadcastMap(x, xDims, y, yDims, to: dims) { $0.isNaN || $1.isNaN ? .nan : min($0, $1) }
     case .maximum: broadcastMap(x, xDims, y, yDims, to: dims) { $0.isNaN || $1.isNaN ? .nan : max($0, $1) }
     case .prelu: broadcastMap(x, xDims, y, yDims, to: dims) { $0 < 0 ? $0 * $1 : $0 }
     case .biasGelu: broadcastMap(x, xDims, y, yDims, to: dims) { exactGelu($0 + $1) }
-    case .equal, .less, .lessOrEqual, .greater, .greaterOrEqual, .and, .or, .xor: throw Failure(.internalError, "\(mnemonic) is no arithmetic")
+    case .equal, .less, .lessOrEqual, .greater, .greaterOrEqual, .and, .or, .xor, .bitwiseAnd, .bitwiseOr, .bitwiseXor, .shiftLeft, .shiftRight:
+      throw Failure(.internalError, "\(mnemonic) is no arithmetic of reals")
     }
   }
 
-  private func wholes(_ x: [Int], _ xDims: [Int], _ y: [Int], _ yDims: [Int], _ dims: [Int]) throws(Failure) -> [Int] {
+  /// Bits past the ends are gone; a shift by more than there are leaves what the sign alone fills.
+  private func bits<T: FixedWidthInteger>(_ x: [T], _ xDims: [Int], _ y: [T], _ yDims: [Int], _ dims: [Int], width: Int) -> [T] {
+    switch self {
+    case .bitwiseAnd: broadcastMap(x, xDims, y, yDims, to: dims) { $0 & $1 }
+    case .bitwiseOr: broadcastMap(x, xDims, y, yDims, to: dims) { $0 | $1 }
+    case .bitwiseXor: broadcastMap(x, xDims, y, yDims, to: dims) { $0 ^ $1 }
+    case .shiftLeft: broadcastMap(x, xDims, y, yDims, to: dims) { $1 < 0 || $1 >= width ? 0 : $0 << $1 }
+    default: broadcastMap(x, xDims, y, yDims, to: dims) { $1 < 0 || $1 >= width ? ($0 < 0 ? ~0 : 0) : $0 >> $1 }
+    }
+  }
+
+  private func wholes<T: FixedWidthInteger>(_ x: [T], _ xDims: [Int], _ y: [T], _ yDims: [Int], _ dims: [Int]) throws(Failure) -> [T] {
     switch self {
     case .add: broadcastMap(x, xDims, y, yDims, to: dims) { $0 &+ $1 }
     case .subtract: broadcastMap(x, xDims, y, yDims, to: dims) { $0 &- $1 }
     case .multiply: broadcastMap(x, xDims, y, yDims, to: dims) { $0 &* $1 }
     case .divide: broadcastMap(x, xDims, y, yDims, to: dims) { $0.dividedReportingOverflow(by: $1).partialValue }
-    case .modulo(truncated: true): broadcastMap(x, xDims, y, yDims, to: dims) { $1 == -1 ? 0 : $0 % $1 }
+    case .modulo(truncated: true): broadcastMap(x, xDims, y, yDims, to: dims) { $0.remainderReportingOverflow(dividingBy: $1).partialValue }
     case .modulo(truncated: false):
       broadcastMap(x, xDims, y, yDims, to: dims) { a, b in
-        let rest = b == -1 ? 0 : a % b
+        let rest = a.remainderReportingOverflow(dividingBy: b).partialValue
         return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest
       }
     case .minimum: broadcastMap(x, xDims, y, yDims, to: dims) { min($0, $1) }
     case .maximum: broadcastMap(x, xDims, y, yDims, to: dims) { max($0, $1) }
     case .power: broadcastMap(x, xDims, y, yDims, to: dims) { wholePower($0, $1) }
     case .prelu: broadcastMap(x, xDims, y, yDims, to: dims) { $0 < 0 ? $0 &* $1 : $0 }
-    case .equal, .less, .lessOrEqual, .greater, .greaterOrEqual, .and, .or, .xor, .biasGelu:
+    case .equal, .less, .lessOrEqual, .greater, .greaterOrEqual, .and, .or, .xor, .biasGelu, .bitwiseAnd, .bitwiseOr, .bitwiseXor, .shiftLeft,
+      .shiftRight:
       throw Failure(.internalError, "\(mnemonic) is no arithmetic of integers")
     }
   }
@@ -202,9 +236,9 @@ extension Dim {
 }
 
 /// Squaring, wrapping; a negative exponent gives the truncated reciprocal.
-private func wholePower(_ base: Int, _ exponent: Int) -> Int {
-  if exponent < 0 { return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0 }
-  var result = 1
+private func wholePower<T: FixedWidthInteger>(_ base: T, _ exponent: T) -> T {
+  if exponent < 0 { return base == 1 ? 1 : base == ~0 ? (exponent % 2 == 0 ? 1 : base) : 0 }
+  var result: T = 1
   var factor = base
   var rest = exponent
   while rest > 0 {
@@ -213,9 +247,4 @@ private func wholePower(_ base: Int, _ exponent: Int) -> Int {
     rest >>= 1
   }
   return result
-}
-
-/// Truncated towards zero; values that do not fit stop at the ends, and NaN gives 0.
-func saturated(_ value: Double) -> Int {
-  value.isNaN ? 0 : Int(exactly: value.rounded(.towardZero)) ?? (value < 0 ? .min : .max)
 }

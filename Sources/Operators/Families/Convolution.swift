@@ -35,6 +35,7 @@ extension ConvolutionOp: Operator {
     var channels: Dim
     switch self {
     case .conv:
+      if case .toSizes = window.padding { throw mismatch("a convolution has no output shape") }
       perGroup = w[1]
       channels = w[0]
       try checkAgree(x[1], try perGroup.times(Dim(groups)), "input channels and weight do not fit")
@@ -60,6 +61,10 @@ extension ConvolutionOp: Operator {
     guard case .convTranspose(let window, _, let outputPadding) = self else { return try window.outputSizes(input, kernel: kernel, of: mnemonic) }
     let form = try window.normalized(spatialRank: input.count, kernel: kernel, of: mnemonic)
     guard outputPadding.isEmpty || outputPadding.count == input.count else { throw mismatch("output_padding does not have \(input.count) axes") }
+    if case .toSizes(let sizes, _) = window.padding {
+      guard sizes.count == input.count, sizes.allSatisfy({ $0 > 0 }) else { throw mismatch("an output shape of \(sizes)") }
+      return sizes.map { Dim($0) }
+    }
     var result: [Dim] = []
     for (axis, size) in input.enumerated() {
       guard let pads = form.pads else {
@@ -106,12 +111,19 @@ extension ConvolutionOp: Operator {
     case .convTranspose(_, _, let outputPadding):
       // Every input element adds its window to the result: the convolution's geometry with the roles exchanged.
       var axes = try window.axes(input: made, output: spatial, kernel: kernel, of: mnemonic)
-      if window.padding == .sameLower || window.padding == .sameUpper {
+      let restAtEnd: Bool? =
+        switch window.padding {
+        case .sameUpper: true
+        case .sameLower: false
+        case .toSizes(_, let restAtEnd): restAtEnd
+        case .explicit, .valid: nil
+        }
+      if let restAtEnd {
         for axis in axes.indices {
           let extent = (axes[axis].kernel - 1) * axes[axis].dilation + 1
           let extra = outputPadding.isEmpty ? 0 : outputPadding[axis]
           let total = max(0, (spatial[axis] - 1) * axes[axis].stride + extent + extra - made[axis])
-          axes[axis].padBegin = window.padding == .sameUpper ? total / 2 : total - total / 2
+          axes[axis].padBegin = restAtEnd ? total / 2 : total - total / 2
         }
       }
       scatter(values, x.dims, weights, w.dims, into: &result, dims, axes)

@@ -65,41 +65,9 @@ struct ClipOperator: Operator {
       let high = try operands.tensor(2)?.reals(for: mnemonic).first ?? .infinity
       return [try Tensor(element, dims: dims, reals: try x.reals(for: mnemonic).map { $0.isNaN ? $0 : min(max($0, low), high) })]
     }
-    let low = try operands.tensor(1)?.wholes(for: mnemonic).first ?? .min
-    let high = try operands.tensor(2)?.wholes(for: mnemonic).first ?? .max
-    return [try Tensor(element, dims: dims, wholes: try x.wholes(for: mnemonic).map { min(max($0, low), high) })]
-  }
-}
-
-/// Cast (ONNX 24): float to integer truncates and saturates, to bool compares with 0.
-struct CastOperator: Operator {
-  let target: ElementType
-  var mnemonic: String { "Cast" }
-  var domain: String { "" }
-  var arity: Arity { Arity(1...1) }
-
-  func infer(_ operands: [Fact?], resultCount: Int) throws(Failure) -> [Fact] {
-    let x = try operands.required(0)
-    let type = TensorType(target, x.type.shape)
-    if x.type.element == target { return [Fact(type, value: x.value)] }
-    let keepsWholes = target.isInteger || target == .float32 || target == .float64
-    return [Fact(type, value: keepsWholes ? ShapeArithmetic.map(x, target) { $0 } : nil)]
-  }
-
-  func cost(operands: [TensorType?], results: [TensorType]) -> Cost { Cost() }
-
-  func evaluate(_ operands: [Tensor?], resultCount: Int) throws(Failure) -> [Tensor] {
-    let x = try operands.required(0)
-    let dims = x.dims
-    if x.elementType == target { return [x] }
-    switch (x.elementType.isFloatingPoint, target) {
-    case (true, .bool): return [try Tensor(dims: dims, truths: try x.reals(for: mnemonic).map { $0 != 0 })]
-    case (false, .bool): return [try Tensor(dims: dims, truths: try x.wholes(for: mnemonic).map { $0 != 0 })]
-    case (_, _) where target.isFloatingPoint: return [try Tensor(target, dims: dims, reals: try x.reals(for: mnemonic))]
-    case (true, _) where target.isInteger: return [try Tensor(target, dims: dims, wholes: try x.reals(for: mnemonic).map { saturated($0) })]
-    case (false, _) where target.isInteger: return [try Tensor(target, dims: dims, wholes: try x.wholes(for: mnemonic))]
-    default: throw notRunnable(target)
-    }
+    let low = try operands.tensor(1)?.ordered(for: mnemonic).first ?? .min
+    let high = try operands.tensor(2)?.ordered(for: mnemonic).first ?? .max
+    return [try Tensor(element, dims: dims, ordered: try x.ordered(for: mnemonic).map { min(max($0, low), high) })]
   }
 }
 
@@ -112,7 +80,7 @@ func concatenated(_ tensors: [Tensor], _ element: ElementType) throws(Failure) -
     for tensor in tensors { if case .strings(let strings) = tensor.storage { all += strings } }
     return try Tensor(.string, dims: [count], storage: .strings(all))
   }
-  guard element.bitWidth % 8 == 0 else { throw Failure(.operatorNotRunnable, "\(element.name) elements cannot be joined") }
+  if element.bitWidth < 8 { return try Tensor(element, dims: [count], codes: tensors.flatMap { $0.codes() }) }
   var bytes: [UInt8] = []
   bytes.reserveCapacity(element.byteCount(of: count) ?? 0)
   for tensor in tensors { bytes += tensor.elements(as: UInt8.self) }

@@ -9,6 +9,7 @@ extension GeneratorOp: Operator {
     case .size: "Size"
     case .constantOfShape: "ConstantOfShape"
     case .range: "Range"
+    case .eyeLike: "EyeLike"
     }
   }
   public var domain: String { "" }
@@ -40,6 +41,9 @@ extension GeneratorOp: Operator {
       let element = try operands.sharedElement([0, 1, 2], of: mnemonic)
       try checkNumeric(element)
       return [Fact(TensorType(element, Shape([try rangeCount(operands, element)])))]
+    case .eyeLike(let target, _):
+      if let shape = x.type.shape { try checkRank(shape, 2...2, "the input") }
+      return [Fact(TensorType(target ?? x.type.element, x.type.shape ?? .unknown(rank: 2)))]
     }
   }
 
@@ -96,6 +100,14 @@ extension GeneratorOp: Operator {
       let start = try x.wholes(for: mnemonic)[0]
       let step = try delta.wholes(for: mnemonic)[0]
       return [try Tensor(element, dims: dims, wholes: (0..<dims[0]).map { start &+ $0 &* step })]
+    case .eyeLike(_, let diagonal):
+      var values = [Int](repeating: 0, count: dims.reduce(1, *))
+      for row in 0..<dims[0] {
+        let (column, overflow) = row.addingReportingOverflow(diagonal)
+        if !overflow, 0..<dims[1] ~= column { values[row * dims[1] + column] = 1 }
+      }
+      if element.isFloatingPoint { return [try Tensor(element, dims: dims, reals: values.map { Double($0) })] }
+      return [try Tensor(element, dims: dims, wholes: values)]
     }
   }
 }

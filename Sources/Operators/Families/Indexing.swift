@@ -10,6 +10,7 @@ extension IndexingOp: Operator {
     case .gatherND: "GatherND"
     case .scatterND: "ScatterND"
     case .scatterElements: "ScatterElements"
+    case .tensorScatter: "TensorScatter"
     case .resize: "Resize"
     case .trilu: "Trilu"
     }
@@ -19,6 +20,7 @@ extension IndexingOp: Operator {
     switch self {
     case .gather, .gatherElements, .gatherND: Arity(2...2)
     case .scatterND, .scatterElements: Arity(3...3)
+    case .tensorScatter: Arity(2...3)
     case .resize: Arity(1...4)
     case .trilu: Arity(1...2)
     }
@@ -35,8 +37,13 @@ extension IndexingOp: Operator {
       try checkIndices(try operands.required(1))
       _ = try operands.sharedElement([0, 2], of: mnemonic)
       try checkScatter(data.type.shape, try operands.required(1).type.shape, try operands.required(2).type.shape)
-      return [Fact(data.type, value: ShapeArithmetic.moved(by: self, operands, moved: [0, 2], resultCount: 1)[0])]
-    case .resize: return [Fact(TensorType(data.type.element, try resizedShape(data.type.shape, operands)))]
+      let value = reduction == .none ? ShapeArithmetic.moved(by: self, operands, moved: [0, 2], resultCount: 1)[0] : nil
+      return [Fact(data.type, value: value)]
+    case .tensorScatter(let axis, _):
+      _ = try operands.sharedElement([0, 1], of: mnemonic)
+      try checkCache(data.type.shape, try operands.required(1).type.shape, operands.fact(2), axis)
+      return [Fact(data.type)]
+    case .resize(let form): return [Fact(TensorType(data.type.element, try form.shape(data.type.shape, operands)))]
     case .trilu:
       if let shape = data.type.shape, shape.rank < 2 { throw mismatch("an input of rank \(shape.rank)") }
       if let k = operands.fact(1), k.type.element != .int64 { throw Failure(.typeMismatch, "Trilu has a diagonal of \(k.type.element.name)") }
@@ -73,9 +80,32 @@ extension IndexingOp: Operator {
     }
   }
 
+  private var reduction: ScatterReduction {
+    switch self {
+    case .scatterND(let reduction), .scatterElements(_, let reduction): reduction
+    default: .none
+    }
+  }
+
+  /// A cache and its update differ in the axis of tokens alone, and there is one write index for each sample.
+  private func checkCache(_ cache: Shape?, _ update: Shape?, _ indices: Fact?, _ axis: Int) throws(Failure) {
+    if let indices {
+      guard indices.type.element == .int64 else { throw Failure(.typeMismatch, "\(mnemonic) has indices of \(indices.type.element.name)") }
+    }
+    guard let cache, let update else { return }
+    let axis = try self.axis(axis, rank: cache.rank)
+    guard axis > 0, update.rank == cache.rank else { throw mismatch("update \(update) of axis \(axis) of \(cache)") }
+    for other in cache.dims.indices where other != axis { try checkAgree(update[other], cache[other], "update \(update) of \(cache)") }
+    if let new = update[axis].value, let size = cache[axis].value, new > size { throw mismatch("\(new) tokens for a cache of \(size)") }
+    if let own = indices?.type.shape {
+      guard own.rank == 1 else { throw mismatch("indices of shape \(own)") }
+      try checkAgree(own[0], cache[0], "write indices and batch")
+    }
+  }
+
   private func checkScatter(_ data: Shape?, _ indices: Shape?, _ updates: Shape?) throws(Failure) {
     guard let data, let indices, let updates else { return }
-    if case .scatterElements(let axis) = self {
+    if case .scatterElements(let axis, _) = self {
       _ = try self.axis(axis, rank: data.rank)
       guard data.rank == indices.rank, indices.rank == updates.rank else { throw mismatch("\(data), \(indices) and \(updates) have different ranks") }
       for index in indices.dims.indices { try checkAgree(indices[index], updates[index], "indices \(indices) and updates \(updates)") }
@@ -88,34 +118,6 @@ extension IndexingOp: Operator {
     for (given, wanted) in zip(updates.dims, Array(indices.dims.dropLast()) + Array(data.dims[depth...])) {
       try checkAgree(given, wanted, "updates \(updates) at \(indices) of \(data)")
     }
-  }
-
-  private func resizedShape(_ shape: Shape?, _ operands: [Fact?]) throws(Failure) -> Shape? {
-    guard let shape else { return nil }
-    if let sizes = operands.fact(3) {
-      guard let dims = sizes.value?.dimensions else { return .unknown(rank: shape.rank) }
-      if !dims.isEmpty {
-        guard dims.count == shape.rank, dims.allSatisfy({ ($0.value ?? 1) > 0 }) else { throw mismatch("sizes \(dims) for \(shape)") }
-        return Shape(dims)
-      }
-    }
-    guard let scales = operands.fact(2) else { throw Failure(.operandCount, "Resize has neither scales nor sizes") }
-    guard case .tensor(let tensor)? = scales.value, tensor.count <= 64, let factors = tensor.doubles() else { return .unknown(rank: shape.rank) }
-    guard factors.count == shape.rank, factors.allSatisfy({ $0 > 0 && $0.isFinite }) else { throw mismatch("scales \(factors) for \(shape)") }
-    var dims: [Dim] = []
-    for (dim, factor) in zip(shape.dims, factors) {
-      if let size = dim.value {
-        guard let scaled = Int(exactly: (Double(size) * factor).rounded(.down)) else { throw Failure(.sizeOverflow, "Resize: \(size) by \(factor) overflows") }
-        dims.append(Dim(scaled))
-      } else if let whole = Int(exactly: factor) {
-        dims.append(try dim.times(Dim(whole)))
-      } else if let part = Int(exactly: 1 / factor) {
-        dims.append(try dim.floored(by: Dim(part)))
-      } else {
-        dims.append(.unknown)
-      }
-    }
-    return Shape(dims)
   }
 
   /// Interpolation multiplies each result by one weight per tap.
@@ -145,11 +147,11 @@ extension IndexingOp: Operator {
       let starts = try blockStarts(data.dims, try operands.required(1), batch: 0)
       let block = starts.block
       return [try scattered(data, try operands.required(2), starts.places.flatMap { start in start..<start + block })]
-    case .scatterElements(let axis):
+    case .tensorScatter(let axis, let circular): return [try updated(data, operands, try self.axis(axis, rank: data.dims.count), circular)]
+    case .scatterElements(let axis, _):
       return [try scattered(data, try operands.required(2), try elementPlaces(data.dims, try operands.required(1), try self.axis(axis, rank: data.dims.count)))]
     case .resize(let form):
-      let scales = try operands.tensor(2)?.reals(for: mnemonic) ?? []
-      return [try form.evaluate(data, scales: scales.isEmpty ? nil : scales, element, dims)]
+      return [try form.evaluate(data, try form.axes(operands, from: data.dims, to: dims), element, dims)]
     case .trilu(let upper):
       let k = try operands.tensor(1)?.wholes(for: mnemonic).first ?? 0
       let columns = dims[dims.count - 1]
@@ -217,9 +219,67 @@ extension IndexingOp: Operator {
   }
 
   private func scattered(_ data: Tensor, _ updates: Tensor, _ places: [Int]) throws(Failure) -> Tensor {
+    if reduction != .none { return try reduced(data, updates, places) }
     let both = try concatenated([data, updates], data.elementType)
     var sources = Array(0..<data.count)
     for (update, place) in places.enumerated() { sources[place] = data.count + update }
     return try both.gathered(sources, dims: data.dims)
+  }
+
+  /// Updates are folded into the data one after the other.
+  private func reduced(_ data: Tensor, _ updates: Tensor, _ places: [Int]) throws(Failure) -> Tensor {
+    func folded<T>(_ data: [T], _ updates: [T], _ body: (T, T) -> T) -> [T] {
+      var result = data
+      for (update, place) in zip(updates, places) { result[place] = body(result[place], update) }
+      return result
+    }
+    if data.elementType == .bool {
+      let (x, y) = (data.truths(), updates.truths())
+      let any = reduction == .add || reduction == .maximum
+      return try Tensor(dims: data.dims, truths: folded(x, y) { any ? $0 || $1 : $0 && $1 })
+    }
+    if data.elementType.isFloatingPoint {
+      let (x, y) = (try data.reals(for: mnemonic), try updates.reals(for: mnemonic))
+      let result: [Double]
+      switch reduction {
+      case .add, .none: result = folded(x, y) { $0 + $1 }
+      case .multiply: result = folded(x, y) { $0 * $1 }
+      case .minimum: result = folded(x, y) { $0.isNaN || $1.isNaN ? .nan : min($0, $1) }
+      case .maximum: result = folded(x, y) { $0.isNaN || $1.isNaN ? .nan : max($0, $1) }
+      }
+      return try Tensor(data.elementType, dims: data.dims, reals: result)
+    }
+    let (x, y) = (try data.wholes(for: mnemonic), try updates.wholes(for: mnemonic))
+    switch reduction {
+    case .add, .none: return try Tensor(data.elementType, dims: data.dims, wholes: folded(x, y) { $0 &+ $1 })
+    case .multiply: return try Tensor(data.elementType, dims: data.dims, wholes: folded(x, y) { $0 &* $1 })
+    case .minimum, .maximum:
+      let (a, b) = (try data.ordered(for: mnemonic), try updates.ordered(for: mnemonic))
+      let least = reduction == .minimum
+      return try Tensor(data.elementType, dims: data.dims, ordered: folded(a, b) { least ? min($0, $1) : max($0, $1) })
+    }
+  }
+
+  /// TensorScatter: each sample's update goes to the cache from the sample's write index on.
+  private func updated(_ cache: Tensor, _ operands: [Tensor?], _ axis: Int, _ circular: Bool) throws(Failure) -> Tensor {
+    let update = try operands.required(1)
+    let starts = try operands.tensor(2)?.wholes(for: mnemonic)
+    let rows = AxisRows(cache.dims, axis: axis)
+    let new = update.dims[axis]
+    let perSample = cache.dims[1..<axis].reduce(1, *)
+    var sources = Array(0..<cache.count)
+    for outer in 0..<rows.outer {
+      let start = starts?[outer / perSample] ?? 0
+      guard start >= 0, circular || start <= rows.length - new else {
+        throw Failure(.indexOutOfRange, "\(mnemonic): \(new) tokens from \(start) on in a cache of \(rows.length)")
+      }
+      for token in 0..<new {
+        let place = (start % max(rows.length, 1) + token) % max(rows.length, 1)
+        let target = (outer * rows.length + place) * rows.inner
+        let source = cache.count + (outer * new + token) * rows.inner
+        for inner in 0..<rows.inner { sources[target + inner] = source + inner }
+      }
+    }
+    return try concatenated([cache, update], cache.elementType).gathered(sources, dims: cache.dims)
   }
 }

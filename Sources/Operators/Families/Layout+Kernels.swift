@@ -38,8 +38,11 @@ extension LayoutOp {
       let split = columnRowDepth ? [x.dims[0], channels, block, block, x.dims[2], x.dims[3]] : [x.dims[0], block, block, channels, x.dims[2], x.dims[3]]
       let order = columnRowDepth ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2]
       return [try x.gathered(reordered(split, order), dims: dims)]
-    case .spaceToDepth(let block):
-      return [try x.gathered(reordered([x.dims[0], x.dims[1], dims[2], block, dims[3], block], [0, 3, 5, 1, 2, 4]), dims: dims)]
+    case .spaceToDepth(let block, let columnRowDepth):
+      let order = columnRowDepth ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4]
+      return [try x.gathered(reordered([x.dims[0], x.dims[1], dims[2], block, dims[3], block], order), dims: dims)]
+    case .centerCropPad: return [try centered(x, dims)]
+    case .reverseSequence(let time, _): return [try reversed(x, try operands.required(1).wholes(for: mnemonic), time: time)]
     }
   }
 
@@ -81,6 +84,47 @@ extension LayoutOp {
       strides[axis] = strides[axis] &* bounds.steps[position]
     }
     return try x.gathered(offsets(dims: dims, strides: strides, from: start), dims: dims)
+  }
+
+  /// Cropped elements are taken from both sides alike, the odd one from the end; padding likewise.
+  private func centered(_ x: Tensor, _ dims: [Int]) throws(Failure) -> Tensor {
+    let strides = rowMajorStrides(x.dims)
+    var places: [Int] = []
+    places.reserveCapacity(dims.reduce(1, *))
+    let shifts = zip(x.dims, dims).map { $0 > $1 ? ($0 - $1) / 2 : -(($1 - $0) / 2) }
+    forEachIndex(dims) { index in
+      var place = 0
+      for axis in index.indices {
+        let own = index[axis] + shifts[axis]
+        guard 0..<x.dims[axis] ~= own else {
+          place = -1
+          break
+        }
+        place += own * strides[axis]
+      }
+      places.append(place)
+    }
+    return try x.gathered(places, dims: dims)
+  }
+
+  private func reversed(_ x: Tensor, _ lengths: [Int], time: Int) throws(Failure) -> Tensor {
+    let (first, second) = (x.dims[0], x.dims[1])
+    let inner = x.dims[2...].reduce(1, *)
+    var places: [Int] = []
+    places.reserveCapacity(x.count)
+    let steps = time == 0 ? first : second
+    if let wrong = lengths.first(where: { !(0...steps).contains($0) }) {
+      throw Failure(.indexOutOfRange, "\(mnemonic): a length of \(wrong) in \(steps) steps")
+    }
+    for row in 0..<first {
+      for column in 0..<second {
+        let (step, sample) = time == 0 ? (row, column) : (column, row)
+        let from = step < lengths[sample] ? lengths[sample] - 1 - step : step
+        let start = (time == 0 ? from * second + column : row * second + from) * inner
+        places.append(contentsOf: start..<start + inner)
+      }
+    }
+    return try x.gathered(places, dims: x.dims)
   }
 
   private func padded(_ x: Tensor, _ operands: [Tensor?], _ mode: PadMode, _ dims: [Int]) throws(Failure) -> Tensor {

@@ -18,12 +18,14 @@ extension LayoutOp: Operator {
     case .tile: "Tile"
     case .depthToSpace: "DepthToSpace"
     case .spaceToDepth: "SpaceToDepth"
+    case .centerCropPad: "CenterCropPad"
+    case .reverseSequence: "ReverseSequence"
     }
   }
   public var domain: String { "" }
   public var arity: Arity {
     switch self {
-    case .reshape, .expand, .tile, .unsqueeze: Arity(2...2)
+    case .reshape, .expand, .tile, .unsqueeze, .centerCropPad, .reverseSequence: Arity(2...2)
     case .transpose, .flatten, .depthToSpace, .spaceToDepth: Arity(1...1)
     case .squeeze: Arity(1...2)
     case .concat: Arity(1...(1 << 20))
@@ -47,7 +49,12 @@ extension LayoutOp: Operator {
     }
     let shapes = try resultShapes(operands, data, resultCount)
     let movesAll = if case .concat = self { true } else { false }
-    let isPad = if case .pad = self { true } else { false }
+    // These fill in elements of their own.
+    let isPad =
+      switch self {
+      case .pad, .centerCropPad: true
+      default: false
+      }
     let values =
       isPad
       ? [KnownValue?](repeating: nil, count: resultCount)
@@ -97,13 +104,37 @@ extension LayoutOp: Operator {
         shape[1].value.map({ $0 % (block * block) == 0 }) ?? true
       else { throw mismatch("blocks of \(block) from \(shape)") }
       return [Shape([shape[0], channels, try shape[2].times(Dim(block)), try shape[3].times(Dim(block))])]
-    case .spaceToDepth(let block):
+    case .spaceToDepth(let block, _):
       guard let shape else { return [.unknown(rank: 4)] }
       guard shape.rank == 4, block > 0, block < 1 << 16, shape.dims[2...].allSatisfy({ ($0.value ?? 0) % block == 0 }) else {
         throw mismatch("blocks of \(block) from \(shape)")
       }
       return [Shape([shape[0], try shape[1].times(Dim(block * block)), try shape[2].floored(by: Dim(block)), try shape[3].floored(by: Dim(block))])]
+    case .centerCropPad(let axes): return [try croppedShape(shape, axes, try operands.required(1))]
+    case .reverseSequence(let time, let batch):
+      try checkSequences(shape, try operands.required(1), time, batch)
+      return [shape]
     }
+  }
+
+  private func croppedShape(_ shape: Shape?, _ axes: [Int]?, _ sizes: Fact) throws(Failure) -> Shape? {
+    guard let shape else { return nil }
+    let places = try axes.map { (axes) throws(Failure) in try self.axes(axes, rank: shape.rank) } ?? Array(0..<shape.rank)
+    var dims = shape.dims
+    let target = try target(sizes)?.dims ?? places.map { _ in .unknown }
+    guard target.count == places.count, target.allSatisfy({ ($0.value ?? 0) >= 0 }) else { throw mismatch("sizes \(target) for \(places.count) axes") }
+    for (axis, size) in zip(places, target) { dims[axis] = size }
+    return Shape(dims)
+  }
+
+  private func checkSequences(_ shape: Shape?, _ lengths: Fact, _ time: Int, _ batch: Int) throws(Failure) {
+    guard let shape else { return }
+    guard (0...1).contains(time), (0...1).contains(batch), time != batch, shape.rank >= 2 else {
+      throw mismatch("time axis \(time) and batch axis \(batch) of \(shape)")
+    }
+    guard let own = lengths.type.shape else { return }
+    guard own.rank == 1 else { throw mismatch("lengths of shape \(own)") }
+    try checkAgree(own[0], shape[batch], "lengths and batch")
   }
 
   /// The shape that a target operand spells: its elements, or as many unknown sizes as it has elements.

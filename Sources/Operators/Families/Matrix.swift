@@ -9,6 +9,7 @@ extension MatrixOp: Operator {
     case .gemm: "Gemm"
     case .fusedMatMul: "FusedMatMul"
     case .einsum: "Einsum"
+    case .determinant: "Det"
     }
   }
   public var domain: String { if case .fusedMatMul = self { "com.microsoft" } else { "" } }
@@ -16,6 +17,7 @@ extension MatrixOp: Operator {
     switch self {
     case .matMul, .fusedMatMul: Arity(2...2)
     case .gemm: Arity(2...3)
+    case .determinant: Arity(1...1)
     case .einsum: Arity(1...64)
     }
   }
@@ -28,6 +30,12 @@ extension MatrixOp: Operator {
     case .matMul: shape = try product(try operands.required(0), try operands.required(1), FusedMatMul(alpha: 1, transposeA: false, transposeB: false))
     case .fusedMatMul(let form): shape = try product(try operands.required(0), try operands.required(1), form)
     case .gemm(_, _, let transposeA, let transposeB): shape = try gemm(operands, transposeA, transposeB)
+    case .determinant:
+      try checkFloat(element)
+      shape = try operands.required(0).type.shape.map { (own) throws(Failure) in
+        guard own.rank >= 2, own[own.rank - 1].agrees(with: own[own.rank - 2]) else { throw mismatch("matrices of shape \(own)") }
+        return Shape(Array(own.dims.dropLast(2)))
+      }
     case .einsum(let equation):
       var shapes: [Shape] = []
       for index in operands.indices {
@@ -83,6 +91,7 @@ extension MatrixOp: Operator {
     case .matMul: Cost(macs: results.elementCount &* inner(operands, transposed: false))
     case .fusedMatMul(let form): Cost(macs: results.elementCount &* inner(operands, transposed: form.transposeA, batch: form.transposeBatchA))
     case .gemm(_, _, let transposeA, _): Cost(macs: results.elementCount &* inner(operands, transposed: transposeA))
+    case .determinant: Cost(macs: (operands.first??.elementCount ?? 0) &* (operands.first??.shape?.dims.last?.value ?? 0) / 3)
     case .einsum(let equation): einsumCost(equation, operands)
     }
   }
@@ -104,14 +113,18 @@ extension MatrixOp: Operator {
 
   public func evaluate(_ operands: [Tensor?], resultCount: Int) throws(Failure) -> [Tensor] {
     let (element, dims) = try resultTypes(operands, resultCount)[0]
+    if element.isInteger, let exact = try wholeProduct(operands, dims) { return [try Tensor(element, dims: dims, wholes: exact)] }
     var values: [[Double]] = []
     for index in operands.indices {
       let operand = try operands.required(index)
-      values.append(element.isFloatingPoint ? try operand.reals(for: mnemonic) : try operand.wholes(for: mnemonic).map { Double($0) })
+      values.append(try operand.reals(for: mnemonic))
     }
     let shapes = operands.compactMap { $0?.dims }
     let result: [Double]
     switch self {
+    case .determinant:
+      let size = shapes[0].last ?? 0
+      result = (0..<dims.reduce(1, *)).map { eliminated(Array(values[0][$0 * size * size..<($0 + 1) * size * size]), size: size) }
     case .matMul: result = product(values, shapes, FusedMatMul(alpha: 1, transposeA: false, transposeB: false), dims)
     case .fusedMatMul(let form): result = product(values, shapes, form, dims).map { Double(form.alpha) * $0 }
     case .gemm(let alpha, let beta, let transposeA, let transposeB):
@@ -126,11 +139,24 @@ extension MatrixOp: Operator {
       let einsum = try EinsumEquation(equation, ranks: shapes.map(\.count))
       result = try einsum.evaluate(values, shapes)
     }
-    if element.isFloatingPoint { return [try Tensor(element, dims: dims, reals: result)] }
-    return [try Tensor(element, dims: dims, wholes: result.map { saturated($0) })]
+    return [try Tensor(element, dims: dims, reals: result)]
   }
 
-  private func product(_ values: [[Double]], _ shapes: [[Int]], _ form: FusedMatMul, _ result: [Int]) -> [Double] {
+  /// The exact product of integers, where nothing but products and sums is asked for.
+  private func wholeProduct(_ operands: [Tensor?], _ dims: [Int]) throws(Failure) -> [Int]? {
+    let form: FusedMatMul
+    switch self {
+    case .matMul: form = FusedMatMul(alpha: 1, transposeA: false, transposeB: false)
+    case .gemm(alpha: 1, beta: 1, let transposeA, let transposeB): form = FusedMatMul(alpha: 1, transposeA: transposeA, transposeB: transposeB)
+    default: return nil
+    }
+    let (a, b) = (try operands.required(0), try operands.required(1))
+    let result = product([try a.wholes(for: mnemonic), try b.wholes(for: mnemonic)], [a.dims, b.dims], form, dims)
+    guard let c = operands.tensor(2) else { return result }
+    return broadcastMap(result, dims, try c.wholes(for: mnemonic), c.dims, to: dims) { $0 &+ $1 }
+  }
+
+  private func product<Number: ProductNumber>(_ values: [[Number]], _ shapes: [[Int]], _ form: FusedMatMul, _ result: [Int]) -> [Number] {
     var aDims = MatrixOp.arranged(shapes[0], transpose: form.transposeA, transposeBatch: form.transposeBatchA)
     var bDims = MatrixOp.arranged(shapes[1], transpose: form.transposeB, transposeBatch: form.transposeBatchB)
     var aSteps = MatrixOp.arranged(rowMajorStrides(shapes[0]), transpose: form.transposeA, transposeBatch: form.transposeBatchA)
@@ -159,4 +185,24 @@ extension MatrixOp: Operator {
       aInner: steps(aDims[rows + 1], by: aSteps[rows + 1]), bInner: steps(bDims[columns - 1], by: bSteps[columns - 1]),
       bColumns: steps(bDims[columns], by: bSteps[columns]))(values[0], values[1])
   }
+}
+
+/// The determinant, by elimination with the largest pivot of each column.
+private func eliminated(_ matrix: [Double], size: Int) -> Double {
+  var rows = matrix
+  var result = 1.0
+  for column in 0..<size {
+    let pivot = (column..<size).reduce(column) { abs(rows[$1 * size + column]) > abs(rows[$0 * size + column]) ? $1 : $0 }
+    if rows[pivot * size + column] == 0 { return 0 }
+    if pivot != column {
+      for place in 0..<size { rows.swapAt(column * size + place, pivot * size + place) }
+      result = -result
+    }
+    result *= rows[column * size + column]
+    for row in column + 1..<max(size, column + 1) {
+      let factor = rows[row * size + column] / rows[column * size + column]
+      for place in column..<size { rows[row * size + place] -= factor * rows[column * size + place] }
+    }
+  }
+  return result
 }

@@ -1,5 +1,6 @@
 public import Diagnostics
 public import GraphIR
+internal import Glibc
 public import Tensors
 
 extension NormalizationOp: Operator {
@@ -11,6 +12,9 @@ extension NormalizationOp: Operator {
     case .instance: "InstanceNormalization"
     case .group: "GroupNormalization"
     case .lp: "LpNormalization"
+    case .batchTraining: "BatchNormalization"
+    case .localResponse: "LRN"
+    case .meanVariance: "MeanVarianceNormalization"
     case .skipLayer: "SkipLayerNormalization"
     case .skipRMS: "SkipSimplifiedLayerNormalization"
     }
@@ -26,8 +30,9 @@ extension NormalizationOp: Operator {
     case .layer: Arity(2...3, results: 1...3)
     case .rms: Arity(2...2, results: 1...2)
     case .batch: Arity(5...5)
+    case .batchTraining: Arity(5...5, results: 1...3)
     case .instance, .group: Arity(3...3)
-    case .lp: Arity(1...1)
+    case .lp, .localResponse, .meanVariance: Arity(1...1)
     case .skipLayer: Arity(3...5, results: 1...4)
     case .skipRMS: Arity(3...4, results: 1...4)
     }
@@ -52,8 +57,13 @@ extension NormalizationOp: Operator {
       let statistics = TensorType(
         .float32, type.shape.flatMap { shape in rest.map { rest in Shape(shape.dims.indices.map { rest.contains($0) ? 1 : shape[$0] }) } })
       return [Fact(type)] + (1..<resultCount).map { _ in Fact(statistics) }
-    case .batch, .instance, .group:
-      guard let x = type.shape else { return [Fact(type)] }
+    case .batch, .batchTraining, .instance, .group:
+      func results(_ channels: Dim) -> [Fact] {
+        guard case .batchTraining = self else { return [Fact(type)] }
+        let statistics = TensorType(operands.fact(3)?.type.element ?? type.element, Shape([channels]))
+        return Array([Fact(type), Fact(statistics), Fact(statistics)].prefix(resultCount))
+      }
+      guard let x = type.shape else { return results(.unknown) }
       guard x.rank >= 2 || (x.rank == 1 && arity.operands.lowerBound == 5) else { throw mismatch("an input of rank \(x.rank)") }
       let channels: Dim = x.rank == 1 ? 1 : x[1]
       if case .group(let groups, _) = self {
@@ -64,6 +74,13 @@ extension NormalizationOp: Operator {
         guard own.rank == 1 else { throw mismatch("operand \(index) has shape \(own)") }
         try checkAgree(own[0], channels, "channels of operand \(index)")
       }
+      return results(channels)
+    case .localResponse(let size, _, _, _):
+      guard size > 0 else { throw mismatch("a size of \(size)") }
+      if let shape = type.shape, shape.rank < 2 { throw mismatch("an input of rank \(shape.rank)") }
+      return [Fact(type)]
+    case .meanVariance(let axes):
+      if let shape = type.shape { _ = try self.axes(axes, rank: shape.rank) }
       return [Fact(type)]
     case .lp(let axis, _):
       if let shape = type.shape { _ = try self.axis(axis, rank: shape.rank) }
@@ -137,6 +154,41 @@ extension NormalizationOp: Operator {
         return (x[index] - mean[c]) * factor[c] + bias[c]
       }
       return [try Tensor(element, dims: dims, reals: y)]
+    case .batchTraining(let epsilon, let momentum):
+      guard let scale = given(1), let bias = given(2), let mean = given(3), let variance = given(4) else { throw Failure(.operandCount, mnemonic) }
+      let statistics = channelStatistics(x, channelCount, channel)
+      let y = x.indices.map { index in
+        let c = channel(index)
+        return (x[index] - statistics.mean[c]) / (statistics.variance[c] + Double(epsilon)).squareRoot() * scale[c] + bias[c]
+      }
+      func moved(_ running: [Double], _ batch: [Double]) -> [Double] { zip(running, batch).map { $0 * Double(momentum) + $1 * (1 - Double(momentum)) } }
+      var results = [try Tensor(element, dims: dims, reals: y)]
+      if resultCount > 1 { results.append(try Tensor(types[1].element, dims: types[1].dims, reals: moved(mean, statistics.mean))) }
+      if resultCount > 2 { results.append(try Tensor(types[2].element, dims: types[2].dims, reals: moved(variance, statistics.variance))) }
+      return results
+    case .localResponse(let size, let alpha, let beta, let bias):
+      // An even size reaches one channel further forward.
+      let y = AxisRows(dims, axis: 1).map(x) { row in
+        row.indices.map { place in
+          let near = max(0, place - (size - 1) / 2)...min(row.count - 1, place + min(size / 2, row.count))
+          let squares = near.reduce(0) { $0 + row[$1] * row[$1] }
+          return row[place] / pow(Double(bias) + Double(alpha) / Double(size) * squares, Double(beta))
+        }
+      }
+      return [try Tensor(element, dims: dims, reals: y)]
+    case .meanVariance(let axes):
+      let reduced = try self.axes(axes, rank: dims.count).sorted()
+      let strides = rowMajorStrides(dims)
+      let kept = dims.indices.filter { !reduced.contains($0) }
+      let places = offsets(dims: reduced.map { dims[$0] }, strides: reduced.map { strides[$0] })
+      var y = x
+      for start in offsets(dims: kept.map { dims[$0] }, strides: kept.map { strides[$0] }) {
+        let count = Double(places.count)
+        let mean = places.reduce(0) { $0 + x[start + $1] } / count
+        let variance = places.reduce(0) { $0 + (x[start + $1] - mean) * (x[start + $1] - mean) } / count
+        for place in places { y[start + place] = (x[start + place] - mean) / (variance.squareRoot() + 1e-9) }
+      }
+      return [try Tensor(element, dims: dims, reals: y)]
     case .instance(let epsilon), .group(_, let epsilon):
       guard let scale = given(1), let bias = given(2) else { throw Failure(.operandCount, mnemonic) }
       let perRow = if case .group(let groups, _) = self { channelCount / groups } else { 1 }
@@ -181,6 +233,20 @@ extension NormalizationOp: Operator {
     }
     return results
   }
+}
+
+/// Mean and variance of each channel's elements.
+private func channelStatistics(_ x: [Double], _ count: Int, _ channel: (Int) -> Int) -> (mean: [Double], variance: [Double]) {
+  var sums = [Double](repeating: 0, count: count)
+  var squares = sums
+  let size = Double(count == 0 ? 0 : x.count / count)
+  for (index, value) in x.enumerated() { sums[channel(index)] += value }
+  let mean = sums.map { $0 / size }
+  for (index, value) in x.enumerated() {
+    let distance = value - mean[channel(index)]
+    squares[channel(index)] += distance * distance
+  }
+  return (mean, squares.map { $0 / size })
 }
 
 /// Rows of `row` consecutive elements, each brought to mean 0 (when `centered`) and mean square 1.

@@ -16,14 +16,19 @@ extension ReductionOp: Operator {
     case .sumSquare: "ReduceSumSquare"
     case .logSum: "ReduceLogSum"
     case .logSumExp: "ReduceLogSumExp"
-    case .argMax: "ArgMax"
-    case .argMin: "ArgMin"
+    case .argMax, .lastArgMax: "ArgMax"
+    case .argMin, .lastArgMin: "ArgMin"
     }
   }
   public var domain: String { "" }
   public var arity: Arity { Arity(1...2) }
 
-  private var isIndex: Bool { kind == .argMax || kind == .argMin }
+  private var isIndex: Bool {
+    switch kind {
+    case .argMax, .argMin, .lastArgMax, .lastArgMin: true
+    default: false
+    }
+  }
 
   /// The reduced axes, sorted; nil when they are not known.
   private func reducedAxes(_ operands: [Fact?], rank: Int) throws(Failure) -> [Int]? {
@@ -98,10 +103,15 @@ extension ReductionOp: Operator {
     }
     if x.elementType.isInteger, let reduce = wholeReduction {
       guard !places.isEmpty || (kind != .max && kind != .min) else { throw notRunnable(x.elementType) }
+      if isIndex || kind == .max || kind == .min {
+        let values = try x.ordered(for: mnemonic)
+        let result = starts.map { start in reduce(values, start, places) }
+        return [isIndex ? try Tensor(element, dims: dims, wholes: result) : try Tensor(element, dims: dims, ordered: result)]
+      }
       let values = try x.wholes(for: mnemonic)
       return [try Tensor(element, dims: dims, wholes: starts.map { start in reduce(values, start, places) })]
     }
-    let values = x.elementType.isInteger ? try x.wholes(for: mnemonic).map { Double($0) } : try x.reals(for: mnemonic)
+    let values = try x.reals(for: mnemonic)
     let result = starts.map { start in realReduction(values, start, places) }
     if element.isFloatingPoint { return [try Tensor(element, dims: dims, reals: result)] }
     return [try Tensor(element, dims: dims, wholes: result.map { saturated($0) })]
@@ -118,6 +128,8 @@ extension ReductionOp: Operator {
     case .mean: { x, start, places in places.isEmpty ? 0 : places.reduce(0) { $0 &+ x[start + $1] } / places.count }
     case .argMax: { x, start, places in places.indices.reduce(0) { x[start + places[$1]] > x[start + places[$0]] ? $1 : $0 } }
     case .argMin: { x, start, places in places.indices.reduce(0) { x[start + places[$1]] < x[start + places[$0]] ? $1 : $0 } }
+    case .lastArgMax: { x, start, places in places.indices.reduce(0) { x[start + places[$1]] >= x[start + places[$0]] ? $1 : $0 } }
+    case .lastArgMin: { x, start, places in places.indices.reduce(0) { x[start + places[$1]] <= x[start + places[$0]] ? $1 : $0 } }
     case .l2, .logSum, .logSumExp: nil
     }
   }
@@ -137,6 +149,8 @@ extension ReductionOp: Operator {
       let top = places.reduce(-Double.infinity) { Swift.max($0, x[start + $1]) }
       return top.isFinite ? top + log(places.reduce(0) { $0 + exp(x[start + $1] - top) }) : top
     case .argMax: return Double(places.indices.reduce(0) { x[start + places[$1]] > x[start + places[$0]] ? $1 : $0 })
+    case .lastArgMax: return Double(places.indices.reduce(0) { x[start + places[$1]] >= x[start + places[$0]] ? $1 : $0 })
+    case .lastArgMin: return Double(places.indices.reduce(0) { x[start + places[$1]] <= x[start + places[$0]] ? $1 : $0 })
     case .argMin: return Double(places.indices.reduce(0) { x[start + places[$1]] < x[start + places[$0]] ? $1 : $0 })
     }
   }

@@ -8,6 +8,7 @@ extension SoftmaxOp: Operator {
     switch self {
     case .softmax: "Softmax"
     case .logSoftmax: "LogSoftmax"
+    case .hardmax: "Hardmax"
     }
   }
   public var domain: String { "" }
@@ -15,7 +16,7 @@ extension SoftmaxOp: Operator {
 
   private var axis: Int {
     switch self {
-    case .softmax(let axis), .logSoftmax(let axis): axis
+    case .softmax(let axis), .logSoftmax(let axis), .hardmax(let axis): axis
     }
   }
 
@@ -37,14 +38,22 @@ extension SoftmaxOp: Operator {
     switch self {
     case .softmax: y = rows.map(x) { softmaxRow($0) }
     case .logSoftmax:
+      y = rows.map(x) { logSoftmaxRow($0) }
+    case .hardmax:
       y = rows.map(x) { row in
-        let top = row.max() ?? 0
-        let logSum = log(row.reduce(0) { $0 + exp($1 - top) })
-        return row.map { $0 - top - logSum }
+        let first = row.indices.reduce(0) { row[$1] > row[$0] ? $1 : $0 }
+        return row.indices.map { $0 == first ? 1 : 0 }
       }
     }
     return [try Tensor(element, dims: dims, reals: y)]
   }
+}
+
+/// `x - max - log(sum of exp(x - max))`.
+func logSoftmaxRow(_ row: [Double]) -> [Double] {
+  let top = row.max() ?? 0
+  let logSum = log(row.reduce(0) { $0 + exp($1 - top) })
+  return row.map { $0 - top - logSum }
 }
 
 /// `exp(x - max) / sum`.

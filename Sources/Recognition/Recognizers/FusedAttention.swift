@@ -14,6 +14,8 @@ enum FusedAttention {
         miss = (.gqa, "queries have more heads than keys")
       } else if form.softcap != 0 {
         miss = (.selfAttention, "scores are capped by a tanh")
+      } else if form.leftWindow != nil || form.rightWindow != nil {
+        miss = (.window, "queries see the keys of a window")
       } else if node.input(4) != nil || node.input(5) != nil {
         miss = (.causal, "keys and values of earlier calls are handed in")
       } else {
