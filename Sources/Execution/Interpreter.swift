@@ -183,7 +183,9 @@ final class Interpreter {
       }
     }
     if let results = try kernels?.run(node, semantics, tensors, isConstant: isConstant, key: key) { return results.map { .tensor($0) } }
-    return try semantics.evaluate(tensors, resultCount: node.outputs.count).map { .tensor($0) }
+    // Some operators make single precision whatever they are given: scales, statistics, scores.
+    let made = try semantics.evaluate(tensors, resultCount: node.outputs.count)
+    return try made.map { (tensor) throws(Failure) in .tensor(precision == .reference ? try widened(tensor) : tensor) }
   }
 
   // MARK: Double precision
