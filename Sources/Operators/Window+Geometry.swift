@@ -25,6 +25,11 @@ extension Window {
     guard strides.allSatisfy({ $0 > 0 }), dilations.allSatisfy({ $0 > 0 }), kernel.allSatisfy({ ($0.value ?? 1) > 0 }) else {
       throw Failure(.shapeMismatch, "\(mnemonic): kernel sizes, strides and dilations must be positive")
     }
+    // Whatever fits memory is far below; so that no product of two of them overflows.
+    let limit = 1 << 31
+    guard (strides + dilations + kernel.compactMap(\.value)).allSatisfy({ $0 < limit }), pads?.allSatisfy({ -limit < $0 && $0 < limit }) ?? true else {
+      throw Failure(.sizeOverflow, "\(mnemonic): kernel sizes, strides, dilations or pads are too large")
+    }
     return (kernel, strides, dilations, pads)
   }
 

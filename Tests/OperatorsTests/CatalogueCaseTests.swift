@@ -103,8 +103,7 @@ import Testing
     let node = model.graph[id]
     guard node.inputs.allSatisfy({ $0.map { model.graph.constant($0) != nil } ?? true }) else { return }
     let op = try #require(node.op.semantics)
-    #expect(op.arity.operands.contains(node.inputs.count))
-    #expect(op.arity.results.contains(node.outputs.count))
+    try op.checkArity(node)
     let inferred = try op.infer(facts(model, node, known: true), resultCount: node.outputs.count)
     for (output, fact) in zip(node.outputs, inferred) {
       guard let output else { continue }
@@ -152,6 +151,73 @@ import Testing
           value: Bool.random(using: &random) ? .tensor(tensor) : nil)
       }
       do throws(Failure) { _ = try op.infer(facts, resultCount: node.outputs.count) } catch { #expect(error.code != .internalError, "\(error)") }
+    }
+  }
+
+  /// Attributes that no valid model has.
+  @Test(arguments: 0..<nodes.count) func noAttributeTraps(_ index: Int) throws {
+    let (place, id) = CatalogueCaseTests.nodes[index]
+    let model = CatalogueCaseTests.models[place]
+    let node = model.graph[id]
+    guard case .catalogued(let op) = node.op else { return }
+    let operands = node.inputs.map { $0.flatMap { model.graph.constant($0) } }
+    let facts = operands.map { $0.map { Fact($0.type, value: .tensor($0)) } }
+    var random = SeededRandom(UInt64(index) &+ 1_000_000)
+    for _ in 0..<40 {
+      var attributes = Dictionary(op.attributes.map { ($0.name, $0.value) }) { first, _ in first }
+      for _ in 0..<Int.random(in: 1...2, using: &random) {
+        guard let schema = op.kind.entry.attributes.randomElement(using: &random) else { continue }
+        attributes[schema.name] = hostile(schema.form, attributes[schema.name], &random)
+      }
+      guard let changed = try? CataloguedOp(op.kind, attributes), let semantics = Op.catalogued(changed).semantics else { continue }
+      do throws(Failure) {
+        let inferred = try semantics.infer(facts, resultCount: node.outputs.count)
+        // What would take long is another matter than what is wrong.
+        let cost = semantics.cost(operands: facts.map { $0?.type }, results: inferred.map(\.type))
+        let sizes = inferred.map { $0.type.shape?.concrete?.checkedProduct ?? 0 }
+        guard cost.macs < 1 << 24, cost.elementwise < 1 << 24, sizes.allSatisfy({ $0 < 1 << 22 }) else { continue }
+        _ = try semantics.evaluate(operands, resultCount: node.outputs.count)
+      } catch {
+        #expect(error.code != .internalError, "\(error)")
+        #expect(!error.message.isEmpty)
+      }
+    }
+  }
+
+  private func hostile(_ form: AttributeSchema.Form, _ old: AttributeData?, _ random: inout SeededRandom) -> AttributeData? {
+    if Int.random(in: 0..<6, using: &random) == 0 { return nil }
+    let integer = Int(HostileOperandTests.extremes.randomElement(using: &random) ?? 0)
+    let number = ([.nan, .infinity, -.infinity, 1e30, -1, 0, 0.5, 3] as [Float]).randomElement(using: &random) ?? 0
+    /// One element changed, or the list cut, doubled or emptied.
+    func changed<T>(_ list: [T], _ element: T) -> [T] {
+      var list = list
+      switch Int.random(in: 0..<5, using: &random) {
+      case 0: return []
+      case 1: return list + list
+      case 2: return Array(list.dropLast())
+      case 3: return list + [element]
+      default:
+        if let place = list.indices.randomElement(using: &random) { list[place] = element }
+        return list
+      }
+    }
+    switch form {
+    case .int: return .int(integer)
+    case .float: return .float(number)
+    case .string: return .string([[], [255, 0], Array("(a*)*".utf8), Array("[".utf8)].randomElement(using: &random) ?? [])
+    case .choice(let words): return .string(Array((words.randomElement(using: &random) ?? "").utf8))
+    case .ints:
+      guard case .ints(let list)? = old else { return .ints([integer, 1]) }
+      return .ints(changed(list, integer))
+    case .floats:
+      guard case .floats(let list)? = old else { return .floats([number, 1]) }
+      return .floats(changed(list, number))
+    case .strings:
+      guard case .strings(let list)? = old else { return .strings([[97]]) }
+      return .strings(changed(list, [255]))
+    case .numbers:
+      guard case .numbers(let element, let list)? = old else { return .numbers(.float32, [1]) }
+      return .numbers(element, changed(list, Double(number)))
     }
   }
 

@@ -5,6 +5,13 @@ internal import Tensors
 /// Operators of com.microsoft that an optimizer made of several: read as those.
 enum FusedRules {
   static let microsoft: [String: ReadingRule] = [
+    // Twins of the standard's operators.
+    "GridSample": { view throws(Failure) in
+      guard let rule = CatalogueRules.rules(domain: "")["GridSample"] else { return .unsupported("no meaning is known for it") }
+      return try rule(&view)
+    },
+    "Trilu": { view throws(Failure) in .op(.indexing(.trilu(upper: try view.flag("upper", default: true))), of: view) },
+    "GatherND": { view throws(Failure) in .op(.indexing(.gatherND(batchDims: 0)), of: view) },
     "BiasAdd": { view throws(Failure) in
       .steps([.init(.binary(.add), [.operand(0), .operand(1)]), .init(.binary(.add), [.step(0), .operand(2)])])
     },

@@ -187,7 +187,7 @@ struct TreeEnsemble: CataloguedOperator {
     }
     var nodes: [DecisionForest.Node] = []
     for index in 0..<count {
-      guard let mode = UInt8(exactly: modes[index]), let comparison = DecisionForest.Comparison(rawValue: mode), features[index] >= 0 else {
+      guard let mode = UInt8(exactly: modes[index]), let comparison = DecisionForest.Comparison(rawValue: mode), 0..<1 << 32 ~= features[index] else {
         throw badAttribute("a node of mode \(modes[index]) looks at feature \(features[index])")
       }
       var branch = DecisionForest.Branch(
@@ -245,7 +245,9 @@ struct TreeEnsemble: CataloguedOperator {
         nodes.append(.leaf(votes[index] ?? []))
         continue
       }
-      guard let comparison = comparisons[mode], features[index] >= 0 else { throw badAttribute("a node of mode '\(mode)' looks at feature \(features[index])") }
+      guard let comparison = comparisons[mode], 0..<1 << 32 ~= features[index] else {
+        throw badAttribute("a node of mode '\(mode)' looks at feature \(features[index])")
+      }
       guard let first = places[NodeName(tree: trees[index], node: whenTrue[index])], let second = places[NodeName(tree: trees[index], node: whenFalse[index])]
       else {
         throw Failure(.indexOutOfRange, "\(mnemonic): node \(numbers[index]) of tree \(trees[index]) branches to a node that is not there")

@@ -94,6 +94,7 @@ struct GridSample: CataloguedOperator {
     let (plane, made) = (spatial.reduce(1, *), dims[2...].reduce(1, *))
     let values = try x.reals(for: mnemonic)
     let single = grid.elementType != .float64
+    let mode = op.word("mode")
     var result = [Double](repeating: 0, count: dims.reduce(1, *))
     for batch in 0..<dims[0] {
       for place in 0..<made {
@@ -101,7 +102,7 @@ struct GridSample: CataloguedOperator {
         var taps: [(offset: Int, weight: Double)] = [(0, 1)]
         for axis in 0..<axes {
           let position = borders[axis].pixels(places[(batch * made + place) * axes + (axes - 1 - axis)], single: single)
-          let own = axisTaps(position, borders[axis])
+          let own = axisTaps(position, borders[axis], mode)
           taps = taps.flatMap { tap in own.map { (tap.offset + $0.pixel * strides[axis], tap.weight * $0.weight) } }
         }
         for channel in 0..<dims[1] {
@@ -115,8 +116,7 @@ struct GridSample: CataloguedOperator {
     return [element.isFloatingPoint ? try Tensor(element, dims: dims, reals: result) : try Tensor(element, dims: dims, wholes: result.map { saturated($0) })]
   }
 
-  private func axisTaps(_ position: Double, _ border: AxisBorder) -> [(pixel: Int, weight: Double)] {
-    let mode = op.word("mode")
+  private func axisTaps(_ position: Double, _ border: AxisBorder, _ mode: String) -> [(pixel: Int, weight: Double)] {
     // Cubic interpolation brings its taps inside one by one, not the place between them.
     let inside =
       mode == "cubic" ? border.reachable(position) : border.inside(mode == "nearest" ? position.rounded(.toNearestOrEven) : position)

@@ -93,7 +93,8 @@ struct MicrosoftRotaryEmbedding: CataloguedOperator {
 /// queries share those of keys in groups.
 struct GroupQueryAttention: CataloguedOperator {
   let op: CataloguedOp
-  var arity: Arity { Arity(7...11, results: 1...3) }
+  // Seven are there at least, and of those key and value may be left out.
+  var arity: Arity { Arity(1...11, results: 1...3) }
 
   private func sizes(_ query: Shape, packed: Bool) throws(Failure) -> (heads: Int, keyHeads: Int, size: Dim) {
     let (heads, keyHeads) = (op.int("num_heads"), op.int("kv_num_heads"))

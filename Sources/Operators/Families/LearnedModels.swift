@@ -207,18 +207,27 @@ struct SupportVectorMachine: CataloguedOperator {
 
   func cost(operands: [TensorType?], results: [TensorType]) -> Cost { Cost(macs: (operands.first??.elementCount ?? 0) &* max(supports, 1)) }
 
-  /// The kernel of a sample and a support vector.
-  private func kernel(_ x: ArraySlice<Double>, _ v: ArraySlice<Double>, linear: Bool) -> Double {
-    var sum = 0.0
-    let word = linear ? "LINEAR" : op.word("kernel_type")
-    for (a, b) in zip(x, v) { sum += word == "RBF" ? (a - b) * (a - b) : a * b }
-    let params = op.floats("kernel_params")
-    let (gamma, offset, degree) = params.count == 3 ? (params[0], params[1], params[2]) : (0, 0, 0)
-    return switch word {
-    case "POLY": pow(gamma * sum + offset, degree)
-    case "SIGMOID": tanh(gamma * sum + offset)
-    case "RBF": exp(-gamma * sum)
-    default: sum
+  /// What compares a sample with a support vector.
+  private struct Kernel {
+    let form: String
+    let gamma, offset, degree: Double
+
+    init(_ op: CataloguedOp, linear: Bool = false) {
+      form = linear ? "LINEAR" : op.word("kernel_type")
+      let params = op.floats("kernel_params")
+      (gamma, offset, degree) = params.count == 3 ? (params[0], params[1], params[2]) : (0, 0, 0)
+    }
+
+    func callAsFunction(_ x: ArraySlice<Double>, _ v: ArraySlice<Double>) -> Double {
+      let isDistance = form == "RBF"
+      var sum = 0.0
+      for (a, b) in zip(x, v) { sum += isDistance ? (a - b) * (a - b) : a * b }
+      return switch form {
+      case "POLY": pow(gamma * sum + offset, degree)
+      case "SIGMOID": tanh(gamma * sum + offset)
+      case "RBF": exp(-gamma * sum)
+      default: sum
+      }
     }
   }
 
@@ -233,15 +242,16 @@ struct SupportVectorMachine: CataloguedOperator {
     func vector(_ list: [Double], _ index: Int) -> ArraySlice<Double> { list[index * features..<(index + 1) * features] }
     if !classifies {
       let isLinear = supports <= 0
+      let kernel = Kernel(op, linear: isLinear)
       guard isLinear ? coefficients.count == features : supports <= 1 << 24 && vectors.count == supports * features && coefficients.count >= supports else {
         throw badAttribute("\(supports) support vectors, \(vectors.count) numbers, \(coefficients.count) coefficients")
       }
       let result = (0..<count).map { sample -> Double in
         var sum = rho[0]
         if isLinear {
-          sum += kernel(row(sample), coefficients[...], linear: true)
+          sum += kernel(row(sample), coefficients[...])
         } else {
-          for index in 0..<supports { sum += coefficients[index] * kernel(row(sample), vector(vectors, index), linear: false) }
+          for index in 0..<supports { sum += coefficients[index] * kernel(row(sample), vector(vectors, index)) }
         }
         return op.flag("one_class") ? (sum > 0 ? 1 : -1) : transform([sum])[0]
       }
@@ -265,7 +275,8 @@ struct SupportVectorMachine: CataloguedOperator {
     guard coefficients.count == classes * x.count, let bias = op.floats("rho").first else {
       throw badAttribute("\(coefficients.count) coefficients for \(classes) classes")
     }
-    let scores = (0..<classes).map { bias + kernel(x, coefficients[$0 * x.count..<($0 + 1) * x.count], linear: false) }
+    let kernel = Kernel(op)
+    let scores = (0..<classes).map { bias + kernel(x, coefficients[$0 * x.count..<($0 + 1) * x.count]) }
     return (largestPlace(scores), transform(scores))
   }
 
@@ -276,7 +287,8 @@ struct SupportVectorMachine: CataloguedOperator {
     guard perClass.count == classes, perClass.allSatisfy({ 0...1 << 24 ~= $0 }), classes >= 2, vectors.count == supports * x.count,
       coefficients.count == (classes - 1) * supports, rho.count == classes * (classes - 1) / 2
     else { throw badAttribute("\(perClass) vectors for \(classes) classes, \(coefficients.count) coefficients, \(rho.count) offsets") }
-    let kernels = (0..<supports).map { kernel(x, vectors[$0 * x.count..<($0 + 1) * x.count], linear: false) }
+    let kernel = Kernel(op)
+    let kernels = (0..<supports).map { kernel(x, vectors[$0 * x.count..<($0 + 1) * x.count]) }
     var starts = [0]
     for size in perClass { starts.append(starts[starts.count - 1] + size) }
     var votes = [Int](repeating: 0, count: classes)

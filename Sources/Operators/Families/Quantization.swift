@@ -144,7 +144,8 @@ struct QuantizeLinear: CataloguedOperator {
     }
     var result = [Double](repeating: 0, count: values.count)
     grain.forEach { index, scale in result[index] = precision.rounding(values[index] / scales[scale]) + (zeros?[scale] ?? 0) }
-    return [try Tensor(element, dims: dims, reals: result)]
+    // Formats below a byte have no other way than to stop at their ends.
+    return [try Tensor(element, dims: dims, narrowing: result, saturates: op.flag("saturate") || element.bitWidth < 8)]
   }
 }
 

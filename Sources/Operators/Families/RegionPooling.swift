@@ -89,6 +89,7 @@ struct RoiAlign: CataloguedOperator {
       let bin = (width: size.width / Double(columns), height: size.height / Double(rows))
       let across = try samples(ratio, bin.width)
       let down = try samples(ratio, bin.height)
+      guard down * across <= 1 << 20 else { throw Failure(.outOfMemory, "\(mnemonic): \(down) by \(across) samples in a bin") }
       for row in 0..<rows {
         for column in 0..<columns {
           var places: [BilinearPlace] = []

@@ -204,7 +204,9 @@ struct TfIdfVectorizer: CataloguedOperator {
     for (index, start) in starts.enumerated() {
       let end = index + 1 < starts.count ? starts[index + 1] : tokens.count
       let size = index + 1
-      guard 0...end ~= start, end <= tokens.count, (end - start) % size == 0 else { throw badAttribute("ngram_counts \(starts) for a pool of \(tokens.count)") }
+      guard start >= 0, start <= end, end <= tokens.count, (end - start) % size == 0 else {
+        throw badAttribute("ngram_counts \(starts) for a pool of \(tokens.count)")
+      }
       for first in stride(from: start, to: end, by: size) {
         if size >= op.int("min_gram_length"), size <= op.int("max_gram_length") { pool.add(tokens[first..<first + size], gram: gram) }
         gram += 1
