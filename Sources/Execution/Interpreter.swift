@@ -183,6 +183,8 @@ final class Interpreter {
       }
     }
     if let results = try kernels?.run(node, semantics, tensors, isConstant: isConstant, key: key) { return results.map { .tensor($0) } }
+    // Bits are those of the stored type.
+    if precision == .reference, case .conversion(.bits(let target)) = op, target.bitWidth == 32 { tensors = try tensors.map(narrowed) }
     // Some operators make single precision whatever they are given: scales, statistics, scores.
     let made = try semantics.evaluate(tensors, resultCount: node.outputs.count)
     return try made.map { (tensor) throws(Failure) in .tensor(precision == .reference ? try widened(tensor) : tensor) }
@@ -191,6 +193,11 @@ final class Interpreter {
   // MARK: Double precision
 
   private func widened(_ value: RuntimeValue) throws(Failure) -> RuntimeValue { try value.map { (tensor) throws(Failure) in try widened(tensor) } }
+
+  private func narrowed(_ tensor: Tensor?) throws(Failure) -> Tensor? {
+    guard let tensor, tensor.elementType == .float64, let values = tensor.floats() else { return tensor }
+    return try Tensor(float32: values, dims: tensor.dims)
+  }
 
   private func widened(_ tensor: Tensor) throws(Failure) -> Tensor {
     guard tensor.elementType == .float32, let values = tensor.doubles() else { return tensor }

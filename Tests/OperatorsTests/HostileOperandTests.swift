@@ -37,7 +37,26 @@ import Testing
     let node = OperatorCaseTests.graph[item.node]
     let op = try #require(node.op.semantics)
     let operands = try OperatorCaseTests.operands(node)
-    var random = SeededRandom(UInt64(item.node.raw))
+    let refused = attack(op, operands, resultCount: node.outputs.count, seed: UInt64(item.node.raw))
+    #expect(refused > 0 || operands.count == 1)
+  }
+
+  /// The same for operators of every version, on what their own constants become.
+  @Test(arguments: OpsetCaseTests.files.indices) func noOperandOfAnyVersionTraps(_ index: Int) throws {
+    let file = OpsetCaseTests.files[index]
+    var refused = 0
+    for (id, node) in file.graph.liveNodes {
+      guard let op = node.op.semantics else { continue }
+      let operands = node.inputs.map { $0.flatMap { file.graph.constant($0) } }
+      guard zip(node.inputs, operands).allSatisfy({ $0 == nil || $1 != nil }) else { continue }
+      refused += attack(op, operands, resultCount: node.outputs.count, seed: UInt64(id.raw))
+    }
+    #expect(refused > 0)
+  }
+
+  /// Runs the operator and its shape rule on operands that are changed at random; gives how often it refused them.
+  private func attack(_ op: any Operator, _ operands: [Tensor?], resultCount: Int, seed: UInt64) -> Int {
+    var random = SeededRandom(seed)
     var refused = 0
     for _ in 0..<30 {
       var changed = operands
@@ -46,8 +65,8 @@ import Testing
         changed[index] = mutated(tensor, &random)
       }
       do {
-        let results = try op.evaluate(changed, resultCount: node.outputs.count)
-        #expect(results.count >= node.outputs.count)
+        let results = try op.evaluate(changed, resultCount: resultCount)
+        #expect(results.count >= resultCount)
       } catch {
         refused += 1
         #expect(error.code != .internalError, "\(error)")
@@ -59,8 +78,8 @@ import Testing
         let shape = Int.random(in: 0..<6, using: &random) == 0 ? nil : Shape(dims)
         return Fact(TensorType(tensor.elementType, shape), value: Bool.random(using: &random) ? .tensor(tensor) : nil)
       }
-      do { _ = try op.infer(facts, resultCount: node.outputs.count) } catch { #expect(error.code != .internalError, "\(error)") }
+      do { _ = try op.infer(facts, resultCount: resultCount) } catch { #expect(error.code != .internalError, "\(error)") }
     }
-    #expect(refused > 0 || operands.count == 1)
+    return refused
   }
 }
