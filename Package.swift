@@ -53,8 +53,10 @@ let package = Package(
     library("GraphIR", ["Tensors"]),
     // The text form: print and parse.
     library("GraphText", ["GraphIR"]),
+    // Derivatives of a graph, as a graph.
+    library("Differentiation", ["GraphIR"]),
     // ONNX bytes to Graph and back.
-    library("FormatONNX", ["GraphIR", "CONNX"]),
+    library("FormatONNX", ["Differentiation", "CONNX"]),
     // NumPy archives of arrays.
     library("FormatNPZ", ["Tensors", "CZip"]),
     // Folders of PNG and JPEG images as samples.
@@ -86,6 +88,7 @@ let package = Package(
     tests("DiagnosticsTests", ["Diagnostics"]),
     tests("TensorsTests", ["Tensors", "TestSupport"]),
     tests("GraphIRTests", ["GraphIR"]),
+    tests("DifferentiationTests", ["Differentiation", "Execution", "TestSupport"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
     tests("KernelsTests", ["Kernels", "CVector"]),

@@ -9,6 +9,8 @@ extension InspectReport {
     [
       "schema": .string(Self.schema),
       "model": model.json,
+      "architecture": architecture.json,
+      "explanation": explanation?.json ?? .null,
       "operators": .object(operators.map { .init($0.name, .integer($0.count)) }),
       "cost": ["macs": .init(cost.macs), "elementwise": .init(cost.elementwise), "activation_bytes_peak": .init(cost.activationBytesPeak)],
       "attention": .array(attention.map(\.json)),
@@ -56,6 +58,8 @@ extension AttentionSummary {
       "query_tokens": .init(dimension: queryTokens), "key_tokens": .init(dimension: keyTokens),
       "scale": .init(scale), "bias": .string(bias), "qk_norm": .string(qkNorm), "causal": .bool(causal),
       "parameters": .integer(parameters), "macs": .init(macs),
+      "elementwise": .integer(elementwise), "rotary": .bool(rotary), "geometry": geometry.json, "traits": .array(traits.map(JSONValue.string)),
+      "confirmed": confirmed.map(JSONValue.bool) ?? .null,
       "nodes": .array(nodes.map(JSONValue.string)), "rewrites": .array(rewrites.map(JSONValue.string)),
     ]
   }
