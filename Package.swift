@@ -55,8 +55,10 @@ let package = Package(
     library("GraphIR", ["Tensors"]),
     // The text form: print and parse.
     library("GraphText", ["GraphIR"]),
+    // Derivatives of a graph, as a graph.
+    library("Differentiation", ["GraphIR"]),
     // ONNX bytes to Graph and back.
-    library("FormatONNX", ["GraphIR", "CONNX"]),
+    library("FormatONNX", ["Differentiation", "CONNX"]),
     // NumPy archives of arrays.
     library("FormatNPZ", ["Tensors", "CZip"]),
     // Folders of PNG and JPEG images as samples.
@@ -92,6 +94,7 @@ let package = Package(
     tests("DiagnosticsTests", ["Diagnostics"]),
     tests("TensorsTests", ["Tensors", "TestSupport"]),
     tests("GraphIRTests", ["GraphIR"]),
+    tests("DifferentiationTests", ["Differentiation", "Execution", "TestSupport"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
     tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Execution", "FormatNPZ", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),

@@ -65,3 +65,61 @@ void vc_row_products(const double *a, ptrdiff_t a_step, size_t rows, const doubl
                      ptrdiff_t c_step) {
   unit()->row_products(a, a_step, rows, b, b_step, columns, depth, c, c_step);
 }
+
+void vc_product(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, const float *b, ptrdiff_t b_row, ptrdiff_t b_column, float *c, ptrdiff_t c_row,
+                size_t rows, size_t columns, size_t depth, float scale, float *scratch) {
+  unit()->product(a, a_row, a_column, b, b_row, b_column, c, c_row, rows, columns, depth, scale, scratch);
+}
+
+size_t vc_product_scratch(void) { return 256 * 256 + 96 * 256; }
+
+void vc_packed_product(const VCPackedProduct *shape, const float *a, const float *packed, float *c, size_t row, size_t row_end, size_t panel,
+                       size_t panel_end, float *scratch) {
+  unit()->packed_product(shape, a, packed, c, row, row_end, panel, panel_end, scratch);
+}
+
+size_t vc_packed_product_scratch(void) { return 192 * VC_PANEL; }
+
+void vc_pack_weights(const float *b, ptrdiff_t b_row, ptrdiff_t b_column, size_t depth, size_t columns, float *packed) {
+  unit()->pack_weights(b, b_row, b_column, depth, columns, packed);
+}
+
+VCUnit vc_unit(void) {
+#if defined(__x86_64__)
+  if (unit() == &vc_avx512_unit) return VCUnitAVX512;
+  if (unit() == &vc_avx2_unit) return VCUnitAVX2;
+#endif
+  return VCUnitBaseline;
+}
+
+void vc_attention(const VCAttention *shape, const float *q, const float *k, const float *v, const float *bias, float scale, float *y, float *scratch) {
+  unit()->attention(shape, q, k, v, bias, scale, y, scratch);
+}
+
+size_t vc_attention_scratch(const VCAttention *shape) {
+  size_t keys = (shape->keys + 255) / 256 * 256, values = (shape->values + 15) / 16 * 16;
+  return keys * shape->channels + keys * values + 48 * (256 + values + 2);
+}
+
+void vc_depthwise(const VCDepthwise *shape, const float *x, const float *w, const float *bias, const VCEpilogue *then, float *y, size_t channel,
+                  size_t first, size_t last, float *scratch) {
+  unit()->depthwise(shape, x, w, bias, then, y, channel, first, last, scratch);
+}
+
+size_t vc_depthwise_scratch(const VCDepthwise *shape) {
+  size_t rows = (shape->kernel_rows - 1) * (size_t)shape->row_dilation + 1;
+  size_t width = (shape->y_columns - 1) * (size_t)shape->column_stride + (shape->kernel_columns - 1) * (size_t)shape->column_dilation + 1;
+  return (rows * width + shape->y_columns) * VC_DEPTHWISE_CHANNELS;
+}
+
+void vc_finish(const VCEpilogue *then, float *y, size_t n) { unit()->finish(then, y, n); }
+
+void vc_to_bfloat16(const float *x, uint16_t *y, size_t n) { unit()->to_bfloat16(x, y, n); }
+
+int vc_has_bfloat16(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") && find_unit(VCUnitAVX512) != 0;
+#else
+  return 0;
+#endif
+}

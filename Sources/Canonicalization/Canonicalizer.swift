@@ -11,7 +11,8 @@ public import Inference
 public enum Canonicalizer {
   /// All rules, tried in this order on every node; the first that applies wins.
   static let rules: [Rule] =
-    IdentityForm.rules + ConstantForm.rules + ScaleForm.rules + ProductForm.rules + ShapeForm.rules + PartForm.rules + NormalizationForm.rules
+    IdentityForm.rules + ConstantForm.rules + ScaleForm.rules + ProductForm.rules + EinsumForm.rules + ShapeForm.rules + PartForm.rules
+    + NormalizationForm.rules
     + ActivationForm.rules + SoftmaxForm.rules + AttentionForm.rules
 
   ///

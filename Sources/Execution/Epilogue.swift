@@ -41,8 +41,11 @@ extension PlanBuilder {
       return try reshaped(dense(view), dims)
     }
 
+    /// Whether the kernels can go on with these.
+    func supports(_ more: PostOperation...) -> Bool { PostOperation.supports(result.operations + more, channels: shape[channel]) }
+
     while result.operations.count < 8 {
-      if !wanted.contains(result.output), let match = ActivationMatcher(self).match(on: result.output), PostOperation.supports(match.function),
+      if !wanted.contains(result.output), let match = ActivationMatcher(self).match(on: result.output), supports(.function(match.function)),
         allReaders(result.output).allSatisfy({ match.nodes.contains($0) })
       {
         result.operations.append(.function(match.function))
@@ -55,15 +58,20 @@ extension PlanBuilder {
       guard let output = node.output(0), node.outputs.count == 1 else { break }
       switch node.op {
       case .unary(let op):
-        guard let function = op.function, PostOperation.supports(function) else { return result }
+        guard let function = op.function, supports(.function(function)) else { return result }
         result.operations.append(.function(function))
       case .clip:
         guard node.input(0) == result.output, node.input(1) == nil || scalar(node.input(1)) != nil, node.input(2) == nil || scalar(node.input(2)) != nil
         else { return result }
-        result.operations.append(.function(.clip(scalar(node.input(1)) ?? -.infinity, scalar(node.input(2)) ?? .infinity)))
+        let function = Pointwise.Function.clip(scalar(node.input(1)) ?? -.infinity, scalar(node.input(2)) ?? .infinity)
+        guard supports(.function(function)) else { return result }
+        result.operations.append(.function(function))
       case .normalization(.batch(let epsilon)):
-        guard node.input(0) == result.output, let (scale, shift) = try batchFactors(node, epsilon: epsilon), let scale = try vector(scale),
-          let shift = try vector(shift)
+        // The normalization runs over axis 1, and its factors have that axis alone.
+        guard node.input(0) == result.output, channel == 1, shape.count >= 2, let (scale, shift) = try batchFactors(node, epsilon: epsilon),
+          let scale = try vector(reshaped(scale, [shape[1]] + Array(repeating: 1, count: shape.count - 2))),
+          let shift = try vector(reshaped(shift, [shape[1]] + Array(repeating: 1, count: shape.count - 2))),
+          supports(.binary(.multiply, scale.layout), .binary(.add, shift.layout))
         else { return result }
         result.operations += [.binary(.multiply, scale.layout), .binary(.add, shift.layout)]
         result.operands += [scale, shift]
@@ -73,26 +81,32 @@ extension PlanBuilder {
         let isFirst = a == result.output
         guard isReady(other), try type(of: other).element == .float32 else { return result }
         if let c = scalar(other) {
+          let function: Pointwise.Function
           switch op {
-          case .multiply: result.operations.append(.function(.affine(c, 0)))
-          case .divide where isFirst && c != 0: result.operations.append(.function(.affine(1 / c, 0)))
-          case .add: result.operations.append(.function(.affine(1, c)))
-          case .subtract: result.operations.append(.function(isFirst ? .affine(1, -c) : .affine(-1, c)))
+          case .multiply: function = .affine(c, 0)
+          case .divide where isFirst && c != 0: function = .affine(1 / c, 0)
+          case .add: function = .affine(1, c)
+          case .subtract: function = isFirst ? .affine(1, -c) : .affine(-1, c)
           default: return result
           }
+          guard supports(.function(function)) else { return result }
+          result.operations.append(.function(function))
           break
         }
         let operation = op == .biasGelu ? .add : op.operation
+        // Its activation has to fit, too.
+        if op == .biasGelu, !result.operations.isEmpty { return result }
         guard let operation, isFirst || operation == .add || operation == .multiply else { return result }
         let view = try view(of: other)
         if let vector = try vector(view) {
           if operation == .add, takesBias, result.operations.isEmpty, result.bias == nil {
             result.bias = vector
           } else {
+            guard supports(.binary(operation, vector.layout)) else { return result }
             result.operations.append(.binary(operation, vector.layout))
             result.operands.append(vector)
           }
-        } else if view.dims == shape, let whole = try fullSize(view) {
+        } else if view.dims == shape, let whole = try fullSize(view), supports(.binary(operation, whole.layout)) {
           result.operations.append(.binary(operation, whole.layout))
           result.operands.append(whole)
         } else {

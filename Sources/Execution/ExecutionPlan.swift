@@ -16,7 +16,6 @@ public final class ExecutionPlan {
   private let options: RunOptions
   private let wanted: [ValueID]
   private let body: Body
-  private let team: Parallel.Team
 
   /// Bytes of the arena that holds everything computed; inputs included, weights not.
   public let arenaBytes: Int
@@ -41,17 +40,19 @@ public final class ExecutionPlan {
     wanted = Array(Set(typed.graph.outputs + keeping)).sorted()
     if options.precision == .reference || !PlanBuilder.isPlannable(typed, wanted: wanted) {
       let interpreter = try Interpreter(typed, wanted: wanted, options: options)
-      team = .pool
       body = .interpreted(interpreter)
       (arenaBytes, packedBytes, stepCount) = (0, 0, interpreter.count)
       return
     }
+    let precision: ProductPrecision = options.precision == .bfloat16 ? .bfloat16 : .float32
+    guard precision.isSupported else {
+      throw Failure(.kernelFailure, "this CPU has no instructions for bfloat16", advice: "run with --precision f32")
+    }
     // Packing makes a second form of the weights, so a model that does not fit is refused before it is read.
     let constants = typed.graph.values.handles.reduce(0) { $0 + (typed.graph.constant($1)?.byteCount ?? 0) }
     try ExecutionPlan.checkMemory(constants)
-    team = PlanBuilder.team(for: typed.graph)
-    Parallel.use(team, threads: options.threads)
-    let builder = PlanBuilder(typed, keeping: keeping, weights: weights)
+    Parallel.use(threads: options.threads)
+    let builder = PlanBuilder(typed, keeping: keeping, precision: precision, weights: weights)
     try builder.build()
     let memory = MemoryPlan(builder.slots, builder.steps)
     let needed = memory.arenaBytes + builder.workspace.byteCount
@@ -79,14 +80,14 @@ public final class ExecutionPlan {
     let inputs = try checked(inputs)
     switch body {
     case .interpreted(let interpreter):
-      Parallel.use(team, threads: options.threads)
+      Parallel.use(threads: options.threads)
       return try interpreter.run(inputs)
     case .fast(let steps, let memory, let views): return try run(inputs.compactMapValues(\.tensor), steps, memory, views)
     }
   }
 
   private func run(_ inputs: [ValueID: Tensor], _ steps: [Step], _ memory: PlanMemory, _ views: [ValueID: View]) throws(Failure) -> RunResult {
-    Parallel.use(team, threads: options.threads)
+    Parallel.use(threads: options.threads)
     for (value, tensor) in inputs {
       guard let view = views[value] else { continue }
       unsafe tensor.withUnsafeBytes { source in
@@ -104,7 +105,7 @@ public final class ExecutionPlan {
       } catch {
         throw error.located(element: step.nodes.first.map { typed.graph[$0].name })
       }
-      if options.profiles { profile.append(StepTime(nodes: step.nodes, kernel: step.kernel, seconds: Measurement.now - start)) }
+      if options.profiles { profile.append(StepTime(nodes: step.nodes, kernel: step.kernel, start: start, seconds: Measurement.now - start)) }
     }
     var values: [ValueID: Tensor] = [:]
     for value in wanted {

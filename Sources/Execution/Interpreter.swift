@@ -124,7 +124,7 @@ final class Interpreter {
       } catch {
         throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
       }
-      profile?(StepTime(nodes: [id], kernel: node.op.name.mnemonic, seconds: Measurement.now - start))
+      profile?(StepTime(nodes: [id], kernel: node.op.name.mnemonic, start: start, seconds: Measurement.now - start))
       for value in program.freed[index] { frame[value] = nil }
     }
   }

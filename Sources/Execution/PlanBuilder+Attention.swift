@@ -3,9 +3,104 @@ internal import GraphIR
 internal import Kernels
 internal import Tensors
 
-/// Whole attention operators, as two products and a softmax on views of their operands. Earlier keys, soft caps and masks
-/// that are only known in the run go to the reference kernel.
+/// Attention, spelled out or as one operator, by the tiled kernel on views of its operands. Of the operators those with
+/// earlier keys, soft caps and masks that are only known in the run go to the reference kernel.
 extension PlanBuilder {
+  /// Attention that begins with this product is left to its second product, where all operands are there; and there it is
+  /// planned.
+  func planSpelledAttention(_ id: NodeID) throws(Failure) -> Bool {
+    if let match = attentions[id] {
+      try plan(match)
+      return true
+    }
+    guard let match = try AttentionMatcher(self).match(at: id), let last = match.nodes.last else { return false }
+    attentions[last] = match
+    markDone(match.nodes.dropLast())
+    return true
+  }
+
+  private func plan(_ match: AttentionMatcher.Match) throws(Failure) {
+    let lead = Array(match.finest.dropLast(2))
+    let (x, y) = (try view(of: match.query), try view(of: match.transposedKey))
+    var swapped = Array(0..<y.layout.rank)
+    swapped.swapAt(y.layout.rank - 1, y.layout.rank - 2)
+    let query = try split(x.unscaled, match.scores, lead)
+    let key = try split(y.unscaled.with(y.layout.permuted(swapped)), match.scores, lead)
+    let shape = try dims(of: match.output)
+    let value = try split(plain(view(of: match.value)), shape, lead)
+    var biases: [View] = []
+    for bias in match.biases {
+      let view = try plain(view(of: bias.value))
+      guard let wide = view.layout.broadcast(to: bias.dims) else { throw Failure(.shapeMismatch, "\(view.dims) does not broadcast to \(bias.dims)") }
+      biases.append(try reshaped(view.with(wide), match.finest))
+    }
+    let target = try newView((.float32, shape), order: orderOfReader(match.output, rank: shape.count))
+    let results = target.with(try reshapedInPlace(target.layout, lead + shape.suffix(2)))
+    try attend(
+      match.nodes, query, key, value, scales: match.scales.map { $0 * x.factor * y.factor }, bias: try sum(biases), results, written: target)
+    set(match.output, target)
+  }
+
+  /// An operand with the leading axes of its product repeated where they broadcast, then split as `lead`.
+  private func split(_ view: View, _ product: [Int], _ lead: [Int]) throws(Failure) -> View {
+    let tail = Array(view.dims.suffix(2))
+    guard let wide = view.layout.broadcast(to: product.dropLast(2) + tail) else { throw Failure(.shapeMismatch, "\(view.dims) is no operand of \(product)") }
+    return try reshaped(view.with(wide), lead + tail)
+  }
+
+  private func reshapedInPlace(_ layout: Strided, _ dims: [Int]) throws(Failure) -> Strided {
+    guard let result = layout.reshaped(dims) else { throw Failure(.internalError, "\(layout.dims) cannot be written as \(dims)") }
+    return result
+  }
+
+  /// The biases' sum, repeated along no axis along which all of them repeat; computed now where all are constant.
+  private func sum(_ biases: [View]) throws(Failure) -> View? {
+    guard var total = biases.first else { return nil }
+    for other in biases.dropFirst() {
+      let dims = total.dims
+      let kept = dims.indices.map { total.layout.strides[$0] == 0 && other.layout.strides[$0] == 0 ? 1 : dims[$0] }
+      let (x, y) = (total.with(Strided(dims: kept, strides: total.layout.strides)), other.with(Strided(dims: kept, strides: other.layout.strides)))
+      var result: View
+      if let a = slots[x.slot].constant, let b = slots[y.slot].constant {
+        let buffer = unsafe TensorBuffer(byteCount: kept.reduce(4, *)) { target in
+          unsafe a.withUnsafeBytes { a in
+            unsafe b.withUnsafeBytes { b in
+              guard let a = a.baseAddress, let b = b.baseAddress, let z = target.baseAddress else { return }
+              unsafe Pointwise.apply(
+                .add, a.assumingMemoryBound(to: Float.self) + x.offset, x.layout, b.assumingMemoryBound(to: Float.self) + y.offset, y.layout,
+                z.assumingMemoryBound(to: Float.self), Strided(dense: kept))
+            }
+          }
+        }
+        result = try constantView(try Tensor(.float32, dims: kept, storage: .memory(buffer)))
+      } else {
+        result = try binary([], .add, x, y, kept)
+      }
+      guard let wide = result.layout.broadcast(to: dims) else { throw Failure(.internalError, "a sum of biases that does not broadcast") }
+      result.layout = wide
+      total = result
+    }
+    return total
+  }
+
+  /// Adds `softmax(scales * Q K^T + bias) V` as a step; all operands of one rank, the bias with the scores' dimensions.
+  private func attend(
+    _ nodes: [NodeID], _ query: View, _ key: View, _ value: View, scales: [Float], bias: View?, _ results: View, written: View
+  ) throws(Failure) {
+    let (q, k, v) = (try aligned(query), try aligned(key), try aligned(value))
+    let rows = try bias.map { (view) throws(Failure) in
+      let last = view.layout.rank - 1
+      return view.layout.strides[last] == 1 || view.dims[last] == 1 ? try aligned(view) : try dense(view)
+    }
+    let uniform = scales.dropFirst().allSatisfy { $0 == scales[0] } ? [scales[0]] : scales
+    let kernel = try TiledAttention(q: q.layout, k: k.layout, v: v.layout, y: results.layout, bias: rows?.layout, scales: uniform, workspace: workspace)
+    emit(nodes, "Attention", reads: [q, k, v] + (rows.map { [$0] } ?? []), writes: [written]) { (memory) throws(Failure) in
+      unsafe kernel.run(
+        q: memory.address(q), k: memory.address(k), v: memory.address(v), bias: rows.map { unsafe UnsafeRawPointer(memory.address($0)) },
+        y: memory.address(results))
+    }
+  }
+
   func planAttention(_ id: NodeID, _ node: Node, _ op: AttentionOp) throws(Failure) -> Bool {
     guard let first = node.input(0), let output = node.output(0), node.outputs.dropFirst().allSatisfy({ $0 == nil }),
       try type(of: first).element == .float32
@@ -103,16 +198,16 @@ extension PlanBuilder {
     }
     // (batch, key head, group, token, channel): the group axis of keys and values repeats.
     let group = queryHeads / keyHeads
-    let q = try reshaped(query, [batch, keyHeads, group, queries, channels])
+    let lead = [batch, keyHeads, group]
+    let q = try reshaped(query, lead + [queries, channels])
     let k = try reshaped(key, [batch, keyHeads, 1, keys, channels])
-    let v = try reshaped(value, [batch, keyHeads, 1, keys, valueChannels])
-    let scores = try batchedProduct(
-      [], q, k.with(k.layout.permuted([0, 1, 2, 4, 3])), scale: scale ?? 1 / Float(channels).squareRoot(), order: [0, 1, 2, 3, 4])
-    let wide = try summand.map { (view) throws(Failure) in try reshaped(view, scores.dims) }
-    let weights = try softmax([], scores, scale: 1, bias: wide)
+    let v = try reshaped(plain(value), [batch, keyHeads, 1, keys, valueChannels])
+    let wide = try summand.map { (view) throws(Failure) in try reshaped(view, lead + [queries, keys]) }
     let merged = try dims(of: output).count == 3
-    let result = try batchedProduct([id], weights, v, scale: 1, order: merged ? [0, 3, 1, 2, 4] : [0, 1, 2, 3, 4])
-    set(output, merged ? try reshaped(result.with(result.layout.permuted([0, 3, 1, 2, 4])), try dims(of: output)) : try reshaped(result, try dims(of: output)))
+    let target = try newView((.float32, lead + [queries, valueChannels]), order: merged ? [0, 3, 1, 2, 4] : [0, 1, 2, 3, 4])
+    let factor = (scale ?? 1 / Float(channels).squareRoot()) * q.factor * k.factor
+    try attend([id], q.unscaled, k.unscaled, v, scales: [factor], bias: wide, target, written: target)
+    set(output, merged ? try reshaped(target.with(target.layout.permuted([0, 3, 1, 2, 4])), try dims(of: output)) : try reshaped(target, try dims(of: output)))
     return true
   }
 

@@ -9,6 +9,7 @@ extension PlanBuilder {
     guard let a = node.input(0), let b = node.input(1), let output = node.output(0), try type(of: a).element == .float32,
       try type(of: b).element == .float32
     else { return false }
+    if case .matMul = op, try planSpelledAttention(id) { return true }
     var (x, y) = (try view(of: a), try view(of: b))
     switch op {
     case .determinant: return false
@@ -109,13 +110,28 @@ extension PlanBuilder {
     let scale = rows.factor * y.factor
     let flat = Strided(dense: [rows.dims[0], y.dims[1]])
     let target = try newView((.float32, shape), order: axes)
-    let left = hasUnitStride(rows.unscaled) ? try aligned(rows.unscaled) : try dense(rows.unscaled)
     let extras = (bias.map { [$0] } ?? []) + operands
+    if let constant = slots[y.slot].constant, PackedProduct.isFast, productPrecision == .float32 {
+      let left = try aligned(rows.unscaled)
+      let product = try unsafe constant.withUnsafeBytes { (bytes) throws(Failure) -> PackedProduct? in
+        guard let base = bytes.baseAddress else { return nil }
+        return try unsafe PackedProduct(
+          a: left.layout, b: y.layout, c: flat, scale: scale, bias: bias?.layout, post: operations,
+          constantB: (base + y.offset * 4).assumingMemoryBound(to: Float.self), cache: weights, workspace: workspace)
+      }
+      guard let product else { throw Failure(.internalError, "a constant without bytes") }
+      release(constant)
+      emit(nodes, "MatMul", reads: [left] + extras, writes: [target]) { (memory) throws(Failure) in
+        unsafe product.run(a: memory.address(left), c: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
+      }
+      return target
+    }
+    let left = hasUnitStride(rows.unscaled) ? try aligned(rows.unscaled) : try dense(rows.unscaled)
     if isConstant(y), let constant = slots[y.slot].constant {
       let product = try unsafe constant.withUnsafeBytes { (bytes) throws(Failure) in
         try unsafe MatrixProduct(
           a: left.layout, b: y.layout, c: flat, scale: scale, bias: bias?.layout, post: operations,
-          constantB: bytes.baseAddress.map { unsafe $0 + y.offset * 4 }, weights: weights, workspace: workspace)
+          constantB: bytes.baseAddress.map { unsafe $0 + y.offset * 4 }, precision: productPrecision, weights: weights, workspace: workspace)
       }
       release(constant)
       emit(nodes, "MatMul", reads: [left] + extras, writes: [target]) { (memory) throws(Failure) in
@@ -153,16 +169,20 @@ extension PlanBuilder {
       }
     }
     let shape = try self.dims(of: result)
-    // The result lies as the transposition that reads it wants it, so that the transposed value has no gaps.
-    var order = Array(0..<rank)
-    if shape.count == rank, let reader = onlyReader(result), case .layout(.transpose(let axes)) = graph[reader].op, axes.count == rank,
-      axes.last == rank - 1, axes.sorted() == order
-    {
-      order = axes
-    }
+    let order = shape.count == rank ? orderOfReader(result, rank: rank) : Array(0..<rank)
     let target = try batchedProduct(nodes, x, y, scale: factor, order: order)
     set(result, shape == target.dims ? target : try reshaped(target, shape))
     return true
+  }
+
+  /// The axes in the order in which the transposition that alone reads `value` wants them, so that the transposed value has
+  /// no gaps; the last axis stays the last.
+  func orderOfReader(_ value: ValueID, rank: Int) -> [Int] {
+    let order = Array(0..<rank)
+    guard let reader = onlyReader(value), case .layout(.transpose(let axes)) = graph[reader].op, axes.count == rank, axes.last == rank - 1,
+      axes.sorted() == order
+    else { return order }
+    return axes
   }
 
   /// Adds `scale * x y` as a step, batched over leading axes that broadcast; the result's axes lie in the order `order`.
@@ -173,16 +193,14 @@ extension PlanBuilder {
     for axis in 0..<(rank - 2) { dims.append(a.dims[axis] == 1 ? b.dims[axis] : a.dims[axis]) }
     dims += [a.dims[rank - 2], b.dims[rank - 1]]
     let target = try newView((.float32, dims), order: order)
-    let product = try unsafe MatrixProduct(
-      a: a.layout, b: b.layout, c: target.layout, scale: scale * x.factor * y.factor, weights: weights, workspace: workspace)
+    let product = try ActivationProduct(a: a.layout, b: b.layout, c: target.layout, scale: scale * x.factor * y.factor, workspace: workspace)
     emit(nodes, "MatMul", reads: [a, b], writes: [target]) { (memory) throws(Failure) in
-      try unsafe product.run(a: memory.address(a), b: UnsafeRawPointer(memory.address(b)), c: memory.address(target))
+      unsafe product.run(a: memory.address(a), b: UnsafeRawPointer(memory.address(b)), c: memory.address(target))
     }
     return target
   }
 
-  /// What an operand's memory holds, with `rank` axes, one of the last two contiguous, repeated batch axes shortened to
-  /// one element.
+  /// What an operand's memory holds, with `rank` axes, repeated batch axes shortened to one element.
   private func operand(_ view: View, rank: Int) throws(Failure) -> View {
     var layout = view.layout
     while layout.rank < rank {
@@ -193,8 +211,7 @@ extension PlanBuilder {
     for axis in 0..<rank where layout.dims[axis] == 1 && layout.strides[axis] == 0 {
       layout.strides[axis] = axis + 1 < rank ? Swift.max(layout.strides[axis + 1] * layout.dims[axis + 1], 1) : 1
     }
-    let result = view.with(layout).unscaled
-    return hasUnitStride(result) ? try aligned(result) : try dense(result)
+    return try aligned(view.with(layout).unscaled)
   }
 
   /// Whether one of the last two axes is contiguous and the other does not overlap it.

@@ -3,24 +3,9 @@ internal import GraphIR
 internal import Kernels
 internal import Tensors
 
-/// Convolutions and pools. Their results lie channels-last, which oneDNN's kernels like best and which makes the tokens
-/// of a patch embedding contiguous.
+/// Convolutions and pools. Their operands and results lie channels-last, which oneDNN's kernels like best, which makes the
+/// tokens of a patch embedding contiguous, and of which strips of rows are pieces for the threads.
 extension PlanBuilder {
-  /// Windows that overlap are computed by oneDNN's own threads; without them all work goes to the pool.
-  static func team(for graph: Graph) -> Parallel.Team {
-    for (_, node) in graph.liveNodes {
-      switch node.op {
-      case .convolution(.conv(let window, let groups)):
-        let kernel = node.input(1).flatMap { graph.constant($0) }.map { Array($0.dims.dropFirst(2)) }
-        let strides = window.strides.isEmpty ? kernel.map { [Int](repeating: 1, count: $0.count) } : window.strides
-        if groups != 1 || kernel == nil || kernel != strides { return .library }
-      case .pooling(.max), .pooling(.average): return .library
-      default: break
-      }
-    }
-    return .pool
-  }
-
   func planConvolution(_ id: NodeID, _ node: Node, _ op: ConvolutionOp) throws(Failure) -> Bool {
     guard case .conv(let window, let groups) = op, let input = node.input(0), let kernel = node.input(1), let output = node.output(0),
       try type(of: input).element == .float32, try type(of: kernel).element == .float32, isConstant(kernel), !isConstant(input)
@@ -29,7 +14,7 @@ extension PlanBuilder {
     guard xDims.count >= 3, xDims.count <= 5, let geometry = geometry(window, xDims, Array(wDims.dropFirst(2)), yDims) else { return false }
     let weight = try dense(view(of: kernel))
     guard let tensor = slots[weight.slot].constant else { return false }
-    if groups == 1, geometry.kernel == geometry.strides, geometry.dilations.allSatisfy({ $0 == 1 }),
+    if groups == 1, zip(geometry.kernel, geometry.strides).allSatisfy({ $0 <= $1 }), geometry.dilations.allSatisfy({ $0 == 1 }),
       (geometry.padBegin + geometry.padEnd).allSatisfy({ $0 == 0 })
     {
       return try planPatches(id, node, weight, geometry, yDims)
@@ -42,27 +27,36 @@ extension PlanBuilder {
       return whole.layout == target.layout ? whole : try copyOrdered(whole, channelsLast(yDims.count))
     }
     if let vector = after.bias { bias = vector }
-    var source = try windowOperand(view(of: input))
-    let prepare: (View) throws(Failure) -> Convolution? = { [self] (source) throws(Failure) in
-      try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> Convolution? in
+    let source = try windowOperand(view(of: input))
+    let nodes = [id] + after.nodes
+    let extras = (bias.map { [$0] } ?? []) + after.operands
+    if DepthwiseConvolution.supports(x: xDims, weights: wDims, groups: groups, post: after.operations) {
+      let prepared = try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> DepthwiseConvolution? in
+        guard let base = bytes.baseAddress else { return nil }
+        return try unsafe DepthwiseConvolution(
+          x: xDims, y: yDims, weights: base + weight.offset * 4, window: geometry, post: after.operations,
+          workspace: workspace)
+      }
+      guard let prepared else { return false }
+      let (operands, offset) = (after.operands, bias)
+      emit(nodes, "DepthwiseConv", reads: [source] + extras, writes: [target]) { (memory) throws(Failure) in
+        unsafe prepared.run(
+          x: memory.floats(source), bias: offset.map { unsafe UnsafePointer(memory.floats($0)) }, y: memory.floats(target),
+          operands: operands.map { unsafe UnsafePointer(memory.floats($0)) })
+      }
+    } else {
+      let prepared = try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> Convolution? in
         guard let base = bytes.baseAddress else { return nil }
         return try unsafe Convolution(
           x: source.layout, weights: wDims, y: target.layout, window: geometry, groups: groups, bias: bias != nil, post: after.operations,
-          constantWeights: base + weight.offset * 4, cache: weights, workspace: workspace)
+          constantWeights: base + weight.offset * 4, precision: productPrecision, cache: weights, workspace: workspace)
       }
-    }
-    guard var convolution = try prepare(source) else { return false }
-    if convolution.isSlow, !isChannelsLast(source.layout) {
-      // There is no tuned kernel for these two layouts; there may be one for channels-last on both sides.
-      let moved = try copyOrdered(source, channelsLast(xDims.count))
-      if let other = try prepare(moved) { (convolution, source) = (other, moved) }
-    }
-    release(tensor)
-    let (kernelSource, prepared) = (source, convolution)
-    let extras = (bias.map { [$0] } ?? []) + after.operands
-    emit([id] + after.nodes, "Conv", reads: [kernelSource] + extras, writes: [target]) { (memory) throws(Failure) in
-      try unsafe prepared.run(
-        x: memory.address(kernelSource), y: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
+      guard let prepared else { return false }
+      release(tensor)
+      emit(nodes, "Conv", reads: [source] + extras, writes: [target]) { (memory) throws(Failure) in
+        try unsafe prepared.run(
+          x: memory.address(source), y: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
+      }
     }
     set(after.output, target)
     return true
@@ -73,11 +67,11 @@ extension PlanBuilder {
     guard let input = node.input(0), let output = node.output(0) else { return false }
     let source = try view(of: input)
     let spatial = window.kernel.count
-    // Rows and columns that no patch reaches are left out: (N, C, …) as (N, C, patches, inside, …).
+    // Rows and columns that no patch reaches, behind the last or between two, are left out: (N, C, …) as (N, C, patches, inside, …).
     var (dims, strides) = (Array(source.dims[..<2]), Array(source.layout.strides[..<2]))
     for axis in 0..<spatial {
       dims += [y[axis + 2], window.kernel[axis]]
-      strides += [source.layout.strides[axis + 2] * window.kernel[axis], source.layout.strides[axis + 2]]
+      strides += [source.layout.strides[axis + 2] * window.strides[axis], source.layout.strides[axis + 2]]
     }
     let order = [0] + (0..<spatial).map { 2 + 2 * $0 } + [1] + (0..<spatial).map { 3 + 2 * $0 }
     let patches = source.with(Strided(dims: dims, strides: strides).permuted(order))
@@ -114,7 +108,7 @@ extension PlanBuilder {
       zip(geometry.kernel, geometry.padBegin).allSatisfy({ $0 > $1 }), zip(geometry.kernel, geometry.padEnd).allSatisfy({ $0 > $1 })
     else { return false }
     let source = try windowOperand(view(of: input))
-    let target = try newView((.float32, yDims), order: source.layout.memoryOrder)
+    let target = try newView((.float32, yDims), order: channelsLast(yDims.count))
     let pooling = try Pooling(kind, x: source.layout, y: target.layout, window: geometry, workspace: workspace)
     emit([id], "Pool", reads: [source], writes: [target]) { (memory) throws(Failure) in
       try unsafe pooling.run(x: memory.address(source), y: memory.address(target))
@@ -123,11 +117,10 @@ extension PlanBuilder {
     return true
   }
 
-  /// Row-major or channels-last as it is, anything else copied to channels-last.
+  /// Channels-last as it is, anything else copied to that.
   private func windowOperand(_ view: View) throws(Failure) -> View {
     let rank = view.layout.rank
     let whole = try plain(view)
-    if whole.layout.isDense { return whole.with(Strided(dense: whole.dims)) }
     let wanted = Strided(dims: whole.dims, order: channelsLast(rank))
     if isChannelsLast(whole.layout) { return whole.with(wanted) }
     return try copyOrdered(whole, channelsLast(rank))

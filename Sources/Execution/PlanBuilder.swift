@@ -12,6 +12,8 @@ final class PlanBuilder {
   let typed: TypedGraph
   let graph: Graph
   let weights: WeightCache
+  /// Of products with constant weights.
+  let productPrecision: ProductPrecision
   let workspace = Workspace()
   /// Values that must come out whole: graph outputs and what the caller keeps.
   let wanted: Set<ValueID>
@@ -21,14 +23,17 @@ final class PlanBuilder {
   private(set) var views: [ValueID: View] = [:]
   /// Softmax arguments that are a sum with a bias, which the softmax adds itself.
   var biased: [ValueID: (x: View, bias: View)] = [:]
+  /// Attention that the graph spells out, by its last node.
+  var attentions: [NodeID: AttentionMatcher.Match] = [:]
   private var done: Set<NodeID> = []
   private var readers: [ValueID: [NodeID]] = [:]
   private var active: Set<NodeID> = []
 
-  init(_ typed: TypedGraph, keeping: [ValueID], weights: WeightCache) {
+  init(_ typed: TypedGraph, keeping: [ValueID], precision: ProductPrecision, weights: WeightCache) {
     self.typed = typed
     graph = typed.graph
     self.weights = weights
+    productPrecision = precision
     wanted = Set(graph.outputs + keeping)
     findActive()
   }
@@ -168,7 +173,7 @@ final class PlanBuilder {
   }
 
   func set(_ value: ValueID, _ view: View) { views[value] = view }
-  func markDone(_ nodes: [NodeID]) { done.formUnion(nodes) }
+  func markDone(_ nodes: some Sequence<NodeID>) { done.formUnion(nodes) }
   func isReady(_ value: ValueID) -> Bool { views[value] != nil || constantTensor(value) != nil }
   func isConstant(_ view: View) -> Bool { slots[view.slot].constant != nil }
 

@@ -6,6 +6,8 @@ internal import Glibc
 public enum Precision: Hashable, Sendable {
   /// The fast kernels.
   case float32
+  /// The fast kernels, the operands of products with weights rounded to bfloat16; sums and everything else in float32.
+  case bfloat16
   /// The plain kernels, every floating-point value in double precision: for judging both sides of a comparison.
   case reference
 }
@@ -54,11 +56,14 @@ public struct StepTime: Sendable {
   /// The nodes that the step computes; empty for copies that the plan added.
   public var nodes: [NodeID]
   public var kernel: String
+  /// When it began, in seconds of `Measurement.now`.
+  public var start: Double
   public var seconds: Double
 
-  public init(nodes: [NodeID], kernel: String, seconds: Double) {
+  public init(nodes: [NodeID], kernel: String, start: Double, seconds: Double) {
     self.nodes = nodes
     self.kernel = kernel
+    self.start = start
     self.seconds = seconds
   }
 }

@@ -38,6 +38,8 @@ struct GraphAssembly {
   private var foreign: [(diagnostic: Diagnostic, count: Int)] = []
   private var foreignIndices: [String: Int] = [:]
   private var suffixes: [String: Int] = [:]
+  /// How many nodes derivatives may still stand for: each may be as large as the graph before it.
+  var derivativeNodesLeft = 1 << 18
 
   init(decoder: TensorDecoder, opsets: [String: Int], library: FunctionLibrary, records: [RecordRange]?, depth: Int = 0) {
     self.decoder = decoder
@@ -164,7 +166,7 @@ struct GraphAssembly {
     }
   }
 
-  private func lookUp(_ name: String, by node: NodeMessage) throws(Failure) -> ValueID {
+  func lookUp(_ name: String, by node: NodeMessage) throws(Failure) -> ValueID {
     if let value = values[name] { return value }
     let place = ModelLocation.element(node.name.isEmpty ? node.outputs.first ?? "" : node.name)
     if made.contains(name) { throw Failure(.cyclicGraph, "\(node.opType) reads '\(name)' before it is made", at: place) }
@@ -203,6 +205,12 @@ struct GraphAssembly {
       try define(name, as: builder.constant(name, tensor, record: record))
       if let record { notes.nodes[record] = .init(inputs: message.inputs, outputs: message.outputs, steps: [], captures: []) }
       return
+    }
+    if domain == GradientRule.domain, message.opType == GradientRule.opType {
+      let reading: (op: Op, captures: [ValueID])
+      do throws(Failure) { reading = try gradient(message, version: version) } catch { return try foreign(error.message) }
+      let named = reading.captures.map { (builder.graph[$0].name, $0) }
+      return try verbatim(reading.op, message, operands: operands, captures: named, record: record)
     }
     if ControlRules.reads(domain: domain, opType: message.opType) {
       switch try control(message, version: version, captures: captures) {

@@ -18,29 +18,69 @@ public struct WindowGeometry: Hashable, Sendable {
   }
 }
 
-/// Convolution in one to three spatial axes by oneDNN: groups, depth-wise, dilation, padding, bias, post-operations.
+/// Convolution in one to three spatial axes by oneDNN: groups, dilation, padding, bias, post-operations.
+///
+/// Input and output lie channels-last, so that strips of rows are pieces for the threads.
 @safe public final class Convolution {
-  private let primitive: Primitive
-  private let packed: PackedWeights
-  /// Whether oneDNN has only its plain loop for these layouts.
-  public let isSlow: Bool
+  @safe private struct Piece {
+    let primitive: Primitive
+    let packed: PackedWeights
+    let place: WindowPiece
+  }
+  private let pieces: [Piece]
+  /// The bias and the operands of fused operations; which of them have the result's shape.
+  private let fusedCount: Int
+  private let wholeOperands: Set<Int>
+  private let finish: Finish?
+  private let rounding: Rounding?
+  private let y: Strided
+  private let finishLayouts: [Strided]
+  private let workspace: Workspace
 
   /// - Parameters:
-  ///   - x: `(N, C, …)`; `y`: `(N, M, …)`; both at any packed strides.
+  ///   - x: `(N, C, …)`; `y`: `(N, M, …)`; both channels-last without gaps.
   ///   - weights: `(M, C / groups, …)`, dense, lying at `constantWeights`.
   public init(
     x: Strided, weights: [Int], y: Strided, window: WindowGeometry, groups: Int, bias: Bool, post: [PostOperation] = [],
-    constantWeights: UnsafeRawPointer, cache: WeightCache, workspace: Workspace
+    constantWeights: UnsafeRawPointer, precision: ProductPrecision = .float32, cache: WeightCache, workspace: Workspace
   ) throws(Failure) {
     guard x.rank >= 3, x.rank == y.rank, weights.count == x.rank, groups >= 1, weights[0] % groups == 0 else {
       throw Failure(.kernelFailure, "a convolution of ranks \(x.rank) and \(weights.count)")
     }
+    guard let (fused, finish) = Finish.split(post, channels: y.dims[1]) else { throw Failure(.kernelFailure, "post-operations that no kernel does") }
+    (self.finish, self.y, self.workspace) = (finish, y, workspace)
+    rounding = precision == .bfloat16 ? Rounding(x, workspace: workspace) : nil
+    let element = rounding == nil ? dnnl_f32 : dnnl_bf16
+    let layouts = post.compactMap { operation -> Strided? in if case .binary(_, let layout) = operation { layout } else { nil } }
+    let fusedOperands = fused.count { if case .binary = $0 { true } else { false } }
+    finishLayouts = Array(layouts.dropFirst(fusedOperands))
+    let first = bias ? 1 : 0
+    fusedCount = fusedOperands + first
+    wholeOperands = Set(layouts.prefix(fusedOperands).indices.filter { layouts[$0].count == y.count }.map { $0 + first })
+    var made: [Piece] = []
+    for place in WindowPiece.cut(x, y, window, limit: finish == nil ? nil : 1 << 20) {
+      let operations = fused.map { operation -> PostOperation in
+        guard case .binary(let kind, let layout) = operation, layout.count == y.count else { return operation }
+        return .binary(kind, place.y)
+      }
+      let (primitive, packed) = try unsafe Convolution.prepare(
+        place, element, weights: weights, groups: groups, bias: bias, operations, constantWeights, cache: cache, workspace: workspace)
+      made.append(Piece(primitive: primitive, packed: packed, place: place))
+    }
+    pieces = made
+  }
+
+  private static func prepare(
+    _ place: WindowPiece, _ element: dnnl_data_type_t, weights: [Int], groups: Int, bias: Bool, _ post: [PostOperation], _ constant: UnsafeRawPointer,
+    cache: WeightCache, workspace: Workspace
+  ) throws(Failure) -> (Primitive, PackedWeights) {
     let attributes = try Attributes(post)
     let grouped = groups == 1 ? weights : [groups, weights[0] / groups] + weights.dropFirst()
-    var (source, target) = (try OneDNN.describe(x), try OneDNN.describe(y))
-    var matrix = try OneDNN.describe(any: grouped)
+    var (source, target) = (try OneDNN.describe(place.x, element), try OneDNN.describe(place.y))
+    var matrix = try OneDNN.describe(any: grouped, element)
     var offset = try OneDNN.describe(Strided(dense: [weights[0]]))
     var operation = dnnl_convolution_desc_t()
+    let window = place.window
     let (strides, dilations) = (OneDNN.padded(window.strides), OneDNN.padded(window.dilations.map { $0 - 1 }))
     let (begin, end) = (OneDNN.padded(window.padBegin), OneDNN.padded(window.padEnd))
     if bias {
@@ -58,17 +98,37 @@ public struct WindowGeometry: Hashable, Sendable {
       throw Failure(.kernelFailure, "oneDNN made no convolution")
     }
     matrix = unsafe chosen.pointee
-    var name: UnsafePointer<CChar>?
-    let told = unsafe withUnsafeMutablePointer(to: &name) { unsafe dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, $0) }
-    isSlow = unsafe told == dnnl_success && (name.map { unsafe String(cString: $0).hasPrefix("ref") } ?? false)
-    packed = try unsafe cache.packed(constantWeights, OneDNN.describe(Strided(dense: grouped)), as: matrix)
+    let packed = try unsafe cache.packed(constant, OneDNN.describe(Strided(dense: grouped)), as: matrix)
     var arguments: [(Int32, dnnl_memory_desc_t)] = [(DNNL_ARG_SRC, source), (DNNL_ARG_WEIGHTS, matrix), (DNNL_ARG_DST, target)]
     if bias { arguments.append((DNNL_ARG_BIAS, offset)) }
-    primitive = try unsafe Primitive(consuming: descriptor, arguments: arguments + attributes.operands, workspace: workspace)
+    return (try unsafe Primitive(consuming: descriptor, arguments: arguments + attributes.operands, workspace: workspace), packed)
   }
 
   /// - Parameter extras: the bias if there is one, then the operands of binary post-operations in their order.
   public func run(x: UnsafeRawPointer, y: UnsafeMutableRawPointer, extras: [UnsafeRawPointer?] = unsafe []) throws(Failure) {
-    try unsafe primitive.run([x, UnsafeRawPointer(packed.memory), UnsafeRawPointer(y)] + extras)
+    workspace.prepare()
+    let source = unsafe try rounding?.run(x) ?? x
+    let size = MemoryLayout<Float>.size
+    try Parallel.tryForEach(pieces.count) { (index, worker) throws(Failure) in
+      let piece = pieces[index]
+      let start = piece.place.yStart * size
+      let target = unsafe y + start
+      var pointers: [UnsafeRawPointer?] = unsafe [
+        source + piece.place.xStart * (rounding == nil ? size : 2), UnsafeRawPointer(piece.packed.memory), UnsafeRawPointer(target),
+      ]
+      // Operands of the result's shape start where the piece does.
+      for place in 0..<fusedCount { unsafe pointers.append(wholeOperands.contains(place) ? extras[place].map { unsafe $0 + start } : extras[place]) }
+      try unsafe piece.primitive.run(pointers, worker: worker)
+      guard let finish else { return }
+      let operands = unsafe finishLayouts.indices.map { place in
+        unsafe extras[fusedCount + place].map { pointer in
+          unsafe (pointer + (finishLayouts[place].count == self.y.count ? start : 0)).assumingMemoryBound(to: Float.self)
+        }
+      }
+      let channels = self.y.dims[1]
+      unsafe finish.apply(
+        finish.prepared(operands), target.assumingMemoryBound(to: Float.self), rows: piece.place.y.count / Swift.max(channels, 1), stride: channels,
+        count: channels)
+    }
   }
 }

@@ -20,21 +20,21 @@ enum OneDNN {
     throw Failure(.kernelFailure, "oneDNN refused \(what) (status \(status.rawValue))")
   }
 
-  /// The description of a single-precision tensor at these strides.
-  static func describe(_ layout: Strided) throws(Failure) -> dnnl_memory_desc_t {
+  /// The description of a tensor at these strides.
+  static func describe(_ layout: Strided, _ element: dnnl_data_type_t = dnnl_f32) throws(Failure) -> dnnl_memory_desc_t {
     guard layout.rank <= Int(DNNL_MAX_NDIMS) else { throw Failure(.kernelFailure, "more than \(DNNL_MAX_NDIMS) axes") }
     var description = dnnl_memory_desc_t()
     let (dims, strides) = (padded(layout.dims), padded(layout.strides))
-    try check(unsafe dnnl_memory_desc_init_by_strides(&description, CInt(layout.rank), dims, dnnl_f32, strides), "a memory description")
+    try check(unsafe dnnl_memory_desc_init_by_strides(&description, CInt(layout.rank), dims, element, strides), "a memory description")
     return description
   }
 
   /// The description of a tensor whose layout the primitive may choose.
-  static func describe(any dims: [Int]) throws(Failure) -> dnnl_memory_desc_t {
+  static func describe(any dims: [Int], _ element: dnnl_data_type_t = dnnl_f32) throws(Failure) -> dnnl_memory_desc_t {
     guard dims.count <= Int(DNNL_MAX_NDIMS) else { throw Failure(.kernelFailure, "more than \(DNNL_MAX_NDIMS) axes") }
     var description = dnnl_memory_desc_t()
     try check(
-      unsafe dnnl_memory_desc_init_by_tag(&description, CInt(dims.count), padded(dims), dnnl_f32, dnnl_format_tag_any), "a memory description")
+      unsafe dnnl_memory_desc_init_by_tag(&description, CInt(dims.count), padded(dims), element, dnnl_format_tag_any), "a memory description")
     return description
   }
 
@@ -48,6 +48,8 @@ enum OneDNN {
 @safe public final class Workspace {
   /// Bytes for one worker.
   private var demand = 0
+  /// Bytes that all workers share.
+  private var sharedDemand = 0
   private let workers: Int
   private var base: UnsafeMutableRawPointer?
 
@@ -57,13 +59,21 @@ enum OneDNN {
   }
   deinit { unsafe base?.deallocate() }
 
-  public var byteCount: Int { demand * workers }
+  public var byteCount: Int { demand * workers + sharedDemand }
 
   func reserve(_ bytes: Int) { demand = Swift.max(demand, (bytes + 4095) & ~4095) }
 
+  /// For what one step keeps for all its workers, such as an operand in another precision.
+  func reserveShared(_ bytes: Int) { sharedDemand = Swift.max(sharedDemand, (bytes + 4095) & ~4095) }
+
+  var shared: UnsafeMutableRawPointer? {
+    prepare()
+    return unsafe base.map { unsafe $0 + demand * workers }
+  }
+
   /// Must be called once before workers ask for their memory at the same time.
   func prepare() {
-    if unsafe base == nil, demand > 0 { unsafe base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 4096) }
+    if unsafe base == nil, byteCount > 0 { unsafe base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 4096) }
   }
 
   func memory(_ worker: Int) -> UnsafeMutableRawPointer? {

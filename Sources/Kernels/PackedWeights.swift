@@ -1,4 +1,5 @@
 internal import COneDNN
+internal import CVector
 internal import Diagnostics
 internal import Glibc
 
@@ -22,6 +23,32 @@ internal import Glibc
     let workspace = Workspace()
     let reorder = try unsafe Primitive(consuming: descriptor, arguments: [(DNNL_ARG_FROM, from), (DNNL_ARG_TO, to)], workspace: workspace)
     try unsafe reorder.run([source, UnsafeRawPointer(memory)])
+  }
+}
+
+/// Constant weights in panels of columns for `PackedProduct`.
+@safe final class PackedPanels {
+  let memory: UnsafeMutablePointer<Float>
+  let byteCount: Int
+  fileprivate let layout: Strided
+  private let pool: LargePages
+
+  fileprivate init(_ source: UnsafePointer<Float>, _ layout: Strided, in pool: LargePages) throws(Failure) {
+    let (depth, columns) = (layout.dims[0], layout.dims[1])
+    let lanes = 16
+    byteCount = depth * ((columns + lanes - 1) / lanes * lanes) * MemoryLayout<Float>.size
+    self.layout = layout
+    self.pool = pool
+    unsafe memory = try pool.allocate(byteCount).assumingMemoryBound(to: Float.self)
+    let (target, panel) = unsafe (memory, Int(VC_PANEL))
+    // Panels by themselves, so that the threads share the work.
+    let parts = byteCount > 1 << 20 ? (columns + panel - 1) / panel : 1
+    let wide = parts == 1 ? columns : panel
+    Parallel.forEach(parts) { part, _ in
+      let start = part * wide
+      unsafe vc_pack_weights(
+        source + start * layout.strides[1], layout.strides[0], layout.strides[1], depth, Swift.min(wide, columns - start), target + start * depth)
+    }
   }
 }
 
@@ -59,12 +86,13 @@ internal import Glibc
     let packed: PackedWeights
   }
   private var entries: [Int: [Entry]] = [:]
+  private var panels: [Int: [PackedPanels]] = [:]
   private let pool = LargePages()
 
   public init() {}
 
   /// Bytes held in packed form.
-  public var byteCount: Int { entries.values.joined().reduce(0) { $0 + $1.packed.byteCount } }
+  public var byteCount: Int { entries.values.joined().reduce(0) { $0 + $1.packed.byteCount } + panels.values.joined().reduce(0) { $0 + $1.byteCount } }
 
   /// - Parameter source: must stay valid and unchanged as long as the cache lives.
   func packed(_ source: UnsafeRawPointer, _ from: dnnl_memory_desc_t, as to: dnnl_memory_desc_t) throws(Failure) -> PackedWeights {
@@ -76,6 +104,17 @@ internal import Glibc
     }
     let packed = try unsafe PackedWeights(source, from, as: to, in: pool)
     entries[key, default: []].append(Entry(from: from, packed: packed))
+    return packed
+  }
+
+  /// - Parameters:
+  ///   - source: must stay valid and unchanged as long as the cache lives.
+  ///   - layout: `[depth, columns]`.
+  func panels(_ source: UnsafePointer<Float>, _ layout: Strided) throws(Failure) -> PackedPanels {
+    let key = Int(bitPattern: source)
+    if let known = panels[key]?.first(where: { $0.layout == layout }) { return known }
+    let packed = try unsafe PackedPanels(source, layout, in: pool)
+    panels[key, default: []].append(packed)
     return packed
   }
 }

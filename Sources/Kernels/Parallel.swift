@@ -2,19 +2,14 @@ internal import COneDNN
 
 /// The threads that kernels called from this thread use.
 public enum Parallel {
-  public enum Team: Hashable, Sendable {
-    /// Threads that take the next piece of work when they are free; oneDNN is called for one piece at a time.
-    case pool
-    /// oneDNN's own threads, for its kernels that cannot be cut into pieces from outside.
-    case library
-  }
-
-  public static func use(_ team: Team, threads: Int) { vc_set_team(team == .pool ? .pool : .openMP, CInt(clamping: threads)) }
+  /// Says how many threads work started from this thread may use. They take the next piece when they are free; oneDNN is
+  /// called for one piece at a time, since a second team of its own would spin against this one.
+  public static func use(threads: Int) { vc_use_threads(CInt(clamping: threads)) }
 
   static var threads: Int { Int(vc_threads()) }
   /// Into how many pieces a large piece of work is best cut: more than threads, so that a thread that the system holds
   /// up leaves its share to the others.
-  static var pieces: Int { vc_team() == .pool && vc_threads() > 1 ? Int(vc_threads()) * 2 : 1 }
+  static var pieces: Int { vc_threads() > 1 ? Int(vc_threads()) * 2 : 1 }
 
   /// Splits `0..<count` into ranges of at least `grain` and calls `body` for them, several at a time. The split depends on
   /// `count`, `grain` and the number of threads only, so results repeat.

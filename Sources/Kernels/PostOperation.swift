@@ -7,13 +7,12 @@ public enum PostOperation: Hashable, Sendable {
   /// With an operand of its own, broadcast to the result (axes of one element repeat).
   case binary(Pointwise.Operation, Strided)
 
-  /// Whether the kernels can do `function` while storing.
-  public static func supports(_ function: Pointwise.Function) -> Bool { function.fused != nil }
-  public static func supports(_ operation: Pointwise.Operation) -> Bool { operation.fused != nil }
+  /// Whether the kernels can do the whole chain to results of `channels` channels while storing them.
+  public static func supports(_ operations: [PostOperation], channels: Int) -> Bool { Finish.split(operations, channels: channels) != nil }
 }
 
 extension Pointwise.Function {
-  /// oneDNN's algorithm with its two parameters; nil where it has none or gives another result for NaN.
+  /// oneDNN's algorithm with its two parameters; nil where it has none or loses a NaN (ReLU and clip are maxima there).
   var fused: (dnnl_alg_kind_t, Float, Float)? {
     switch self {
     case .gelu: (dnnl_eltwise_gelu_erf, 0, 0)
@@ -21,11 +20,9 @@ extension Pointwise.Function {
     case .tanh: (dnnl_eltwise_tanh, 0, 0)
     case .sigmoid: (dnnl_eltwise_logistic, 0, 0)
     case .swish(let a): (dnnl_eltwise_swish, a, 0)
-    case .relu: (dnnl_eltwise_relu, 0, 0)
     case .affine(let a, let b): (dnnl_eltwise_linear, a, b)
     case .abs: (dnnl_eltwise_abs, 0, 0)
     case .square: (dnnl_eltwise_square, 0, 0)
-    case .clip(let a, let b): (dnnl_eltwise_clip, a, b)
     default: nil
     }
   }

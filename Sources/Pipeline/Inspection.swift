@@ -9,21 +9,61 @@ internal import Tensors
 
 /// `vitconv inspect`.
 public enum Inspection {
-  public static func inspect(_ path: String, shapes: [String: [Int]] = [:]) throws(Failure) -> InspectReport {
-    report(try ModelAnalysis.read(path, shapes: shapes))
+  /// - Parameters:
+  ///   - confirm: whether blocks are held against a run on seeded inputs; one that contradicts its run is a near miss.
+  ///   - explain: a node's name, or that of a value it makes: its canonical neighborhood becomes part of the report.
+  public static func inspect(
+    _ path: String, shapes: [String: [Int]] = [:], confirm: ConfirmationMode = .whenCheap, explain: String? = nil
+  ) throws(Failure) -> InspectReport {
+    var request = CommonRequest()
+    request.shapes = shapes
+    return try inspect(path, request: request, confirm: confirm, explain: explain)
   }
 
-  public static func inspect(_ path: String, request: CommonRequest) throws(Failure) -> InspectReport {
-    report(try ModelAnalysis.read(path, request: request))
+  /// The same with all that a request tells, such as what a file of weights leaves open.
+  public static func inspect(
+    _ path: String, request: CommonRequest, confirm: ConfirmationMode = .whenCheap, explain: String? = nil
+  ) throws(Failure) -> InspectReport {
+    let model = try ModelAnalysis.read(path, request: request)
+    var result = report(model, Confirmation(model, shapes: request.shapes, mode: confirm))
+    if let explain { result.explanation = try explanation(explain, model) }
+    return result
   }
 
-  static func report(_ model: ModelAnalysis) -> InspectReport {
-    InspectReport(
-      model: summary(model), operators: operatorCounts(model), cost: cost(model.typed), attention: blocks(of: model),
-      nearMisses: model.recognized.nearMisses.map {
-        NearMissSummary(at: nodeName($0.at, in: model.graph), lookedLike: $0.lookedLike.rawValue, refused: $0.reason)
-      },
+  static func report(_ model: ModelAnalysis, _ confirmation: Confirmation) -> InspectReport {
+    let misses =
+      model.recognized.nearMisses
+      + confirmation.refused.sorted { $0.key < $1.key }.map { index, reason in
+        let block = model.recognized.blocks[index]
+        return NearMiss(at: block.anchor, lookedLike: block.family, reason: reason)
+      }
+    return InspectReport(
+      model: summary(model), operators: operatorCounts(model), cost: cost(model.typed), architecture: architecture(model),
+      attention: blocks(of: model, confirmation),
+      nearMisses: misses.map { NearMissSummary(at: nodeName($0.at, in: model.graph), lookedLike: $0.lookedLike.rawValue, refused: $0.reason) },
       findings: model.findings)
+  }
+
+  private static func explanation(_ name: String, _ model: ModelAnalysis) throws(Failure) -> NodeExplanation {
+    let found = model.graph.liveNodes.first { id, node in
+      node.name == name || node.outputs.contains { $0.map { model.graph[$0].name == name } ?? false }
+    }
+    guard let (id, _) = found else {
+      throw Failure(.usage, "--explain \(name): no node and no value has this name", at: .init(file: model.path))
+    }
+    let block = model.recognized.blocks.first { $0.nodes.contains(id) || $0.residualAdd == id }
+    let miss = model.recognized.nearMisses.first { $0.at == id }
+    return NodeExplanation(
+      node: nodeName(id, in: model.graph), block: block?.name, refused: miss.map { "\($0.lookedLike.rawValue): \($0.reason)" },
+      neighborhood: Neighborhood.lines(around: id, canonical: model.canonical, original: model.graph))
+  }
+
+  private static func architecture(_ model: ModelAnalysis) -> ArchitectureSummary {
+    let facts = model.recognized.architecture
+    return ArchitectureSummary(
+      likeness: facts.likeness, evidence: facts.evidence, patchSize: facts.patchSize, grid: facts.grid, prefixTokens: facts.prefixTokens,
+      stages: facts.stages.map { ArchitectureSummary.Stage(blocks: $0.blocks, tokens: $0.tokens, width: $0.width) }, norm: facts.norm.rawValue,
+      layerScale: facts.layerScale, positionEmbedding: facts.positionEmbedding, averagedHeads: facts.averagedHeads, classes: facts.classes)
   }
 
   private static func summary(_ model: ModelAnalysis) -> ModelSummary {
@@ -50,15 +90,23 @@ public enum Inspection {
     return CostSummary(macs: cost.macs, elementwise: cost.elementwise, activationBytesPeak: typed.activationBytesPeak)
   }
 
-  private static func blocks(of model: ModelAnalysis) -> [AttentionSummary] {
-    model.recognized.blocks.enumerated().map { index, block in
+  private static func blocks(of model: ModelAnalysis, _ confirmation: Confirmation) -> [AttentionSummary] {
+    model.recognized.blocks.enumerated().filter { confirmation.refused[$0.offset] == nil }.map { index, block in
       let site = block.projected.map { RewriteSite(block: $0, index: index, original: model.typed) }
-      return AttentionSummary(
+      var summary = AttentionSummary(
         index: index, name: block.name, family: block.family.rawValue, mechanism: block.mechanism, heads: block.heads, headDim: block.headDim,
         valueDim: block.valueDim, queryTokens: block.queryTokens, keyTokens: block.keyTokens, scale: block.scale, bias: block.bias.word,
         qkNorm: block.qkNorm, causal: block.causal, parameters: block.parameters, macs: block.cost.macs,
         nodes: block.nodes.map { nodeName($0, in: model.graph) },
         rewrites: site.map { site in RewriteCatalogue.all.filter { accepts(site, $0) }.map { $0.id } } ?? [])
+      summary.elementwise = block.cost.elementwise
+      summary.geometry = GeometrySummary(
+        window: block.geometry.window, shift: block.geometry.shift, groups: block.geometry.groups, reduction: block.geometry.reduction,
+        kernel: block.geometry.kernel)
+      summary.rotary = block.rotary
+      summary.traits = block.traits
+      summary.confirmed = confirmation.confirmed.contains(index) ? true : nil
+      return summary
     }
   }
 

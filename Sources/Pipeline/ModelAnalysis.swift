@@ -11,6 +11,8 @@ public struct ModelAnalysis: Sendable {
   /// The graph as read, calls of its own functions and branches that are always taken replaced by
   /// what they stand for, with types.
   public var typed: TypedGraph
+  /// The snapshot in which blocks were recognized.
+  public var canonical: TypedGraph
   public var recognized: Recognized
   public var findings: [Diagnostic]
 
@@ -52,6 +54,7 @@ public struct ModelAnalysis: Sendable {
       canonical = typed
       self.findings.append(Diagnostic(error.code, "no canonical form, so attention may be missed: \(error.message)", at: error.at, level: .note))
     }
+    self.canonical = canonical
     recognized = AttentionRecognition.recognize(canonical, original: typed.graph)
   }
 }

@@ -11,6 +11,8 @@ public struct CommonRequest: Sendable {
   /// nil: the machine's cores.
   public var threads: Int?
   public var seed: UInt64 = 0
+  /// Whether products with weights are rounded to bfloat16.
+  public var roundsToBFloat16 = false
   /// How pixels of image folders are scaled.
   public var scaling = PixelScaling()
   /// What a file of weights leaves open.
@@ -26,7 +28,7 @@ public struct CommonRequest: Sendable {
     return options
   }
 
-  var runOptions: RunOptions { RunOptions(threads: threads ?? RunOptions.cores) }
+  var runOptions: RunOptions { RunOptions(threads: threads ?? RunOptions.cores, precision: roundsToBFloat16 ? .bfloat16 : .float32) }
 }
 
 /// `vitconv convert`.

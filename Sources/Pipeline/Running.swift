@@ -11,24 +11,35 @@ internal import Tensors
 /// `vitconv run`: a model on the arrays of an `.npz`, its outputs into another.
 public enum Running {
   public static func run(_ path: String, inputs: String, output: String, request: CommonRequest = CommonRequest()) throws(Failure) -> RunReport {
-    let runOptions = request.runOptions
+    let options = request.runOptions
     let clock = ContinuousClock()
     var started = clock.now
     var sink = DiagnosticSink()
-    let (graph, _) = try FormatRegistry.read(path, options: try options(path, request, inputs: inputs), sink: &sink)
+    let (graph, _) = try FormatRegistry.read(path, options: try readOptions(path, request, inputs: inputs), sink: &sink)
     if let foreign = graph.liveNodes.first(where: { if case .foreign = $0.1.op { true } else { false } })?.1, case .foreign(let op) = foreign.op,
       op.domain == "keras"
     {
       throw Failure(.operatorNotRunnable, "the layer class '\(op.name)' has no known computation", at: .init(file: path, element: foreign.name))
     }
-    if graph.inputs.isEmpty { return try list(graph, path: path, inputs: inputs, output: output, threads: request.runOptions.threads) }
+    if graph.inputs.isEmpty, graph.order.isEmpty { return try list(graph, path: path, inputs: inputs, output: output, threads: request.runOptions.threads) }
     let samples = try SampleSet.read(inputs, for: graph)
-    let executor = Executor(graph, options: runOptions)
+    let executor = Executor(graph, options: options)
     let loading = started.duration(to: clock.now)
     started = clock.now
     let result: RunResult
     do throws(Failure) { result = try executor.run(samples.inputs) } catch { throw error.located(file: path) }
     let running = started.duration(to: clock.now)
+    let peak = Measurement.peakResidentBytes
+    var error: PrecisionError?
+    if options.precision == .bfloat16 {
+      var precise = options
+      precise.precision = .float32
+      do throws(Failure) {
+        error = PrecisionError(of: result, against: try Executor(graph, options: precise).run(samples.inputs), outputs: graph.outputs)
+      } catch {
+        throw error.located(file: path)
+      }
+    }
     var archive = ArrayArchive()
     var ports: [PortSummary] = []
     for id in graph.outputs {
@@ -41,11 +52,12 @@ public enum Running {
     }
     try archive.write(to: output, protecting: [path, inputs])
     return RunReport(
-      samples: samples.count, threads: runOptions.threads, loadMilliseconds: loading.milliseconds, runMilliseconds: running.milliseconds, outputs: ports)
+      samples: samples.count, threads: options.threads, loadMilliseconds: loading.milliseconds, runMilliseconds: running.milliseconds, outputs: ports,
+      peakResidentBytes: peak, error: error)
   }
 
   /// Where no weight tells the size of images, the given ones do.
-  private static func options(_ path: String, _ request: CommonRequest, inputs: String) throws(Failure) -> CheckpointOptions {
+  private static func readOptions(_ path: String, _ request: CommonRequest, inputs: String) throws(Failure) -> CheckpointOptions {
     var options = request.readOptions
     guard path != "-", KerasReader.accepts(try ByteSource(mapping: path)) else { return options }
     if options.imageSize == nil, !ImageFolder.isFolder(inputs), let first = try ArrayArchive.read(path: inputs).entries.first?.tensor, first.dims.count == 4 {
@@ -64,7 +76,7 @@ public enum Running {
       ports.append(PortSummary(name: graph[id].name, type: tensor.type))
     }
     try archive.write(to: output, protecting: [path, inputs])
-    return RunReport(samples: 0, threads: threads, loadMilliseconds: 0, runMilliseconds: 0, outputs: ports)
+    return RunReport(samples: 0, threads: threads, loadMilliseconds: 0, runMilliseconds: 0, outputs: ports, peakResidentBytes: Measurement.peakResidentBytes)
   }
 }
 

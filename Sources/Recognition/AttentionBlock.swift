@@ -67,6 +67,8 @@ public struct AttentionBlock: Sendable {
   public var rotary: Bool
   public var causal: Bool
   public var geometry: BlockGeometry
+  /// Channels of the tokens that it reads, where they are known.
+  public var width: Int?
   /// What else tells this block from others of its family, in the field's words.
   public var traits: [String]
   /// What the block reads and what it gives, where those are values of the graph as read.
@@ -84,6 +86,8 @@ public struct AttentionBlock: Sendable {
   public var parameters: Int
   /// Work of the block's linear layers and products for one sample, where the number of tokens is known.
   public var cost: Cost
+  /// What a run of the canonical graph must show, for softmax over products.
+  public var check: BlockCheck?
   /// The roles that rewrites work on, for plain attention.
   public var projected: ProjectedAttention?
 
@@ -153,10 +157,14 @@ public struct Recognized: Sendable {
   public var nearMisses: [NearMiss]
   /// How tokens lie on the image, where the model cuts it into patches.
   public var geometry: TokenGeometry?
-  public init(blocks: [AttentionBlock] = [], nearMisses: [NearMiss] = [], geometry: TokenGeometry? = nil) {
+  public var architecture: ArchitectureFacts
+  public init(
+    blocks: [AttentionBlock] = [], nearMisses: [NearMiss] = [], geometry: TokenGeometry? = nil, architecture: ArchitectureFacts = ArchitectureFacts()
+  ) {
     self.blocks = blocks
     self.nearMisses = nearMisses
     self.geometry = geometry
+    self.architecture = architecture
   }
 }
 

@@ -7,7 +7,8 @@ public enum AttentionRecognition {
   typealias Recognizer = @Sendable (NodeID, GraphView) -> Finding?
 
   static let recognizers: [Recognizer] = [
-    SoftmaxAttention.recognize, FusedAttention.recognize, LinearAttention.recognize, Gates.recognize, Mixing.recognize,
+    SoftmaxAttention.recognize, FusedAttention.recognize, ThresholdedProducts.recognize, MaskedMixing.recognize, LinearAttention.recognize,
+    Gates.recognize, ContextProducts.recognize, Mixing.recognize,
   ]
 
   /// - Parameters:
@@ -16,12 +17,16 @@ public enum AttentionRecognition {
   public static func recognize(_ canonical: TypedGraph, original: Graph) -> Recognized {
     let view = GraphView(canonical, original: original)
     var result = Recognized()
+    // What near misses already speak of.
+    var explained = Set<NodeID>()
     for (id, _) in canonical.graph.liveNodes {
       for recognizer in recognizers {
         guard let finding = recognizer(id, view) else { continue }
         switch finding {
         case .block(let block): result.blocks.append(block)
-        case .nearMiss(let miss): result.nearMisses.append(miss)
+        case .nearMiss(let miss):
+          result.nearMisses.append(miss)
+          explained.formUnion(view.originals(of: SoftmaxAttention.nodes(around: id, view)))
         }
         break
       }
@@ -29,8 +34,11 @@ public enum AttentionRecognition {
     result.blocks = BlockResolution.resolved(result.blocks, view)
     let covered = Set(result.blocks.flatMap(\.nodes))
     result.nearMisses.removeAll { covered.contains($0.at) }
+    result.nearMisses += Unexplained.nearMisses(view, covered: covered, named: explained.union(result.nearMisses.map(\.at)))
+    result.nearMisses.sort { $0.at < $1.at }
     BlockNaming.name(&result.blocks, view)
     result.geometry = PatchEmbedding.geometry(view)
+    result.architecture = ArchitectureFacts(view, result)
     return result
   }
 }

@@ -14,7 +14,8 @@ enum BlockResolution {
       guard isSmall(block.family), let owner = owners[block.anchor] else { return true }
       return owner == index
     }.map(\.element)
-    return result.sorted { $0.anchor < $1.anchor }
+    result.sort { $0.anchor < $1.anchor }
+    return SharedGates.named(WholeWindows.named(result))
   }
 
   private static func isSoftmax(_ node: NodeID, _ view: GraphView) -> Bool { if case .softmax = view.original[node].op { true } else { false } }
@@ -62,6 +63,44 @@ enum CascadedGroups {
       guard let producer = view.original.producer(of: operand) else { return false }
       if case .layout(let op) = view.original[producer].op { return op == .slice || { if case .split = op { true } else { false } }() }
       return false
+    }
+  }
+}
+
+/// A block that attends to all of a small grid is one whole window, where the same model has windows of that size with the
+/// same kind of bias.
+enum WholeWindows {
+  static func named(_ blocks: [AttentionBlock]) -> [AttentionBlock] {
+    var windows: [Int: [Int]] = [:]
+    for block in blocks where block.family == .window || block.family == .grid {
+      guard hasTable(block), block.geometry.window.count == 2, let tokens = block.keyTokens.value else { continue }
+      windows[tokens] = block.geometry.window
+    }
+    if windows.isEmpty { return blocks }
+    return blocks.map { block in
+      guard block.family == .selfAttention, hasTable(block), let tokens = block.keyTokens.value, let window = windows[tokens] else { return block }
+      var whole = block
+      whole.family = .window
+      whole.geometry.window = window
+      whole.projected = nil
+      return whole
+    }
+  }
+
+  private static func hasTable(_ block: AttentionBlock) -> Bool { if case .constant = block.bias { true } else { false } }
+}
+
+/// Gates at several places of a network that share their weights: element-wise attention networks (Huang et al. 2020).
+enum SharedGates {
+  static func named(_ blocks: [AttentionBlock]) -> [AttentionBlock] {
+    var readers: [ValueID: Int] = [:]
+    func isGate(_ block: AttentionBlock) -> Bool { block.family == .channelGate || block.family == .spatialGate }
+    for block in blocks where isGate(block) { for value in Set(block.weights.map(\.value)) { readers[value, default: 0] += 1 } }
+    return blocks.map { block in
+      guard isGate(block), block.mechanism == "softmax", block.weights.contains(where: { readers[$0.value] ?? 0 > 1 }) else { return block }
+      var shared = block
+      shared.mechanism = "ean"
+      return shared
     }
   }
 }

@@ -74,7 +74,8 @@ extension GraphView {
     guard let linear else { return 0 }
     let weights = graph[linear].inputs.prefix(2).compactMap { $0 }.filter { !isActivation($0) }
     let count = weights.reduce(0) { $0 &+ (shape($1)?.concrete?.checkedProduct ?? 0) }
-    guard let bias, let output = graph[linear].output(0), let added = shape(bias)?.concrete?.checkedProduct else { return count }
+    // Exporters leave out a bias of zeros, so none is counted.
+    guard let bias, scalar(bias) != 0, let output = graph[linear].output(0), let added = shape(bias)?.concrete?.checkedProduct else { return count }
     return count &+ ((shape(output)?.dims.contains { $0.value == added } ?? false) ? added : 0)
   }
 

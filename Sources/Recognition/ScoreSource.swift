@@ -207,7 +207,7 @@ extension GraphView {
           next.gates.append(other)
         case .binary(.multiply):
           guard let other = node.input(0) == value ? node.input(1) : node.input(0) else { continue }
-          if isActivation(other), let (sum, axes) = summed(output) {
+          if isActivation(other), !isNormalizedAgain(output), let (sum, axes) = summed(output) {
             next.node = id
             next.form = .weightedSum(sum: sum, axes: axes, values: other)
             next.nodes.append(sum)
@@ -225,6 +225,11 @@ extension GraphView {
       }
     }
     return learned
+  }
+
+  /// Whether a value is divided by something, its own sum say.
+  private func isNormalizedAgain(_ value: ValueID) -> Bool {
+    uses.readers(of: value).contains { graph[$0].op == .binary(.divide) && graph[$0].input(0) == value }
   }
 
   /// The sum over some axes that alone reads a value.

@@ -19,7 +19,7 @@ struct TokenGrouping {
     let inside = tokens.filter { view.labels.kind($0) == .token }
     geometry.groups = outside.compactMap(\.size.value).checkedProduct ?? 1
     form = TokenGrouping.form(view, outside: outside, inside: inside)
-    let partition = TokenGrouping.partition(view, source)
+    let partition = TokenGrouping.partition(view, source, tokens: tokens.size?.value)
     if form == .all, let window = partition.window {
       form = .window
       geometry.window = window
@@ -65,7 +65,7 @@ struct TokenGrouping {
   }
 
   /// A partition into windows before the projections, even one whole window, and the cyclic shift before it.
-  private static func partition(_ view: GraphView, _ source: ValueID) -> (window: [Int]?, shift: [Int]) {
+  private static func partition(_ view: GraphView, _ source: ValueID, tokens: Int?) -> (window: [Int]?, shift: [Int]) {
     var window: [Int]?
     var shift: [Int] = []
     var value = source
@@ -74,10 +74,14 @@ struct TokenGrouping {
       steps += 1
       switch node.op {
       case .layout(.reshape):
-        if let dims = view.shape(value)?.concrete, dims.count == 6, let before = view.shape(input), before.rank == 4, window == nil {
+        if let dims = view.shape(value)?.dims.map(\.value), dims.count == 6, let before = view.shape(input), before.rank == 4, window == nil {
           // (batch, rows, in row, columns, in column, channel), channels first or last.
-          let first = before[3].value == dims[5] && before[1].value == dims[1] * dims[2] ? 1 : 2
-          if dims[first] * dims[first + 1] == before[first].value { window = [dims[first + 1], dims[first + 3]] }
+          let first = dims[1] == before[1].value && dims[1] != nil && dims[2] != 1 ? 2 : 1
+          if let rows = dims[first], let inRow = dims[first + 1], let columns = dims[first + 2], let inColumn = dims[first + 3],
+            rows.multipliedReportingOverflow(by: inRow).partialValue == before[first].value, columns >= 1
+          {
+            window = rows &* columns == tokens && inRow &* inColumn != tokens ? [rows, columns] : [inRow, inColumn]
+          }
         }
         value = input
       case .layout(.concat(let axis)):

@@ -7,17 +7,22 @@ public struct InspectReport: Sendable {
   /// Operators and how often they occur, most frequent first; foreign domains are written out: `com.microsoft.Attention`.
   public var operators: [OperatorCount]
   public var cost: CostSummary
+  public var architecture: ArchitectureSummary
   public var attention: [AttentionSummary]
   public var nearMisses: [NearMissSummary]
   public var findings: [Diagnostic]
+  /// What was asked about one node.
+  public var explanation: NodeExplanation?
 
   public init(
-    model: ModelSummary, operators: [OperatorCount] = [], cost: CostSummary = CostSummary(), attention: [AttentionSummary] = [],
+    model: ModelSummary, operators: [OperatorCount] = [], cost: CostSummary = CostSummary(), architecture: ArchitectureSummary = ArchitectureSummary(),
+    attention: [AttentionSummary] = [],
     nearMisses: [NearMissSummary] = [], findings: [Diagnostic] = []
   ) {
     self.model = model
     self.operators = operators
     self.cost = cost
+    self.architecture = architecture
     self.attention = attention
     self.nearMisses = nearMisses
     self.findings = findings
@@ -122,6 +127,14 @@ public struct AttentionSummary: Sendable {
   public var nodes: [String]
   /// Ids of the rewrites that apply.
   public var rewrites: [String]
+  /// Arithmetic results besides multiply-adds, for one sample.
+  public var elementwise: Int = 0
+  public var geometry = GeometrySummary()
+  public var rotary = false
+  /// What else tells the block from others of its family, in words.
+  public var traits: [String] = []
+  /// true where a run on seeded inputs showed the block's formula; nil where none was held against it.
+  public var confirmed: Bool?
 
   public init(
     index: Int, name: String, family: String, mechanism: String, heads: Int?, headDim: Int?, valueDim: Int?, queryTokens: Dim, keyTokens: Dim,

@@ -3,8 +3,11 @@ internal import Tensors
 
 extension InspectReport: Report {
   public func text(_ style: TextStyle) -> String {
-    [model.text(style), operatorText(style), costText(style), attentionText(style), nearMissText(style), findingText(style)]
-      .compactMap { $0 }.joined(separator: "\n")
+    [
+      model.text(style), operatorText(style), costText(style), architecture.text(style), attentionText(style), nearMissText(style), findingText(style),
+      explanation?.text(style),
+    ]
+    .compactMap { $0 }.joined(separator: "\n")
   }
 
   private func operatorText(_ style: TextStyle) -> String? {
@@ -36,6 +39,8 @@ extension InspectReport: Report {
     var columns: [TextTable.Column] = [.right("#"), .left("name"), .left("family")]
     if showsMechanism { columns.append(.left("mechanism")) }
     columns += [.right("heads"), .right("dim"), .left("tokens"), .right("scale"), .left("bias")]
+    let showsGeometry = attention.contains { $0.geometry.text != nil }
+    if showsGeometry { columns.append(.left("geometry")) }
     if showsNorm { columns.append(.left("qk norm")) }
     columns += [.right("parameters"), .right("MACs"), .right("nodes"), .left("rewrites")]
     var table = TextTable(columns)
@@ -43,6 +48,7 @@ extension InspectReport: Report {
       var row = [String(block.index), block.name, block.causal && block.family != "causal" ? block.family + " (causal)" : block.family]
       if showsMechanism { row.append(block.mechanism) }
       row += [block.heads.map(String.init) ?? "-", block.dimensions, block.tokens, block.scale.map { Numerals.significant($0) } ?? "-", block.bias]
+      if showsGeometry { row.append(block.geometry.text ?? "-") }
       if showsNorm { row.append(block.qkNorm) }
       row += [
         Numerals.grouped(block.parameters), block.macs.map(Numerals.quantity) ?? "-", String(block.nodes.count),

@@ -9,6 +9,8 @@ extension InspectReport {
     [
       "schema": .string(Self.schema),
       "model": model.json,
+      "architecture": architecture.json,
+      "explanation": explanation?.json ?? .null,
       "operators": .object(operators.map { .init($0.name, .integer($0.count)) }),
       "cost": ["macs": .init(cost.macs), "elementwise": .init(cost.elementwise), "activation_bytes_peak": .init(cost.activationBytesPeak)],
       "attention": .array(attention.map(\.json)),
@@ -56,6 +58,8 @@ extension AttentionSummary {
       "query_tokens": .init(dimension: queryTokens), "key_tokens": .init(dimension: keyTokens),
       "scale": .init(scale), "bias": .string(bias), "qk_norm": .string(qkNorm), "causal": .bool(causal),
       "parameters": .integer(parameters), "macs": .init(macs),
+      "elementwise": .integer(elementwise), "rotary": .bool(rotary), "geometry": geometry.json, "traits": .array(traits.map(JSONValue.string)),
+      "confirmed": confirmed.map(JSONValue.bool) ?? .null,
       "nodes": .array(nodes.map(JSONValue.string)), "rewrites": .array(rewrites.map(JSONValue.string)),
     ]
   }
@@ -135,10 +139,13 @@ extension RunReport {
   public static let schema = "vitconv.run/1"
 
   public var json: JSONValue {
-    [
-      "schema": .string(Self.schema), "samples": .integer(samples), "threads": .integer(threads), "load_ms": .number(loadMilliseconds),
-      "run_ms": .number(runMilliseconds), "outputs": .array(outputs.map(\.json)),
+    var members: [JSONValue.Member] = [
+      .init("schema", .string(Self.schema)), .init("samples", .integer(samples)), .init("threads", .integer(threads)),
+      .init("load_ms", .number(loadMilliseconds)), .init("run_ms", .number(runMilliseconds)), .init("peak_rss_bytes", .integer(peakResidentBytes)),
+      .init("outputs", .array(outputs.map(\.json))),
     ]
+    if let error { members.append(.init("error", error.json)) }
+    return .object(members)
   }
 }
 
@@ -146,10 +153,13 @@ extension BenchReport {
   public static let schema = "vitconv.bench/1"
 
   public var json: JSONValue {
-    [
-      "schema": .string(Self.schema), "runs": .integer(runs), "warmup": .integer(warmup), "threads": .integer(threads), "batch": .integer(batch),
-      "min_ms": .number(minMilliseconds), "median_ms": .number(medianMilliseconds), "p95_ms": .number(p95Milliseconds),
-      "load_ms": .number(loadMilliseconds), "peak_rss_bytes": .integer(peakResidentBytes),
+    var members: [JSONValue.Member] = [
+      .init("schema", .string(Self.schema)), .init("runs", .integer(runs)), .init("warmup", .integer(warmup)), .init("threads", .integer(threads)),
+      .init("batch", .integer(batch)), .init("min_ms", .number(minMilliseconds)), .init("median_ms", .number(medianMilliseconds)),
+      .init("p95_ms", .number(p95Milliseconds)), .init("load_ms", .number(loadMilliseconds)), .init("peak_rss_bytes", .integer(peakResidentBytes)),
     ]
+    if let error { members.append(.init("error", error.json)) }
+    if let profile { members.append(.init("profile", profile.json)) }
+    return .object(members)
   }
 }

@@ -3,7 +3,8 @@ extension RunReport: Report {
     var table = TextTable([.left("output"), .left("type")])
     for output in outputs { table.add([output.name, output.typeText]) }
     let time = "\(Numerals.fixed(runMilliseconds, 1)) ms on \(threads) thread\(threads == 1 ? "" : "s"), loaded in \(Numerals.fixed(loadMilliseconds, 1)) ms"
-    return "\(samples) sample\(samples == 1 ? "" : "s") in \(time)\n" + table.text(style)
+    let memory = style.verbose ? "peak memory \(Numerals.bytes(peakResidentBytes))\n" : ""
+    return "\(samples) sample\(samples == 1 ? "" : "s") in \(time)\n" + table.text(style) + memory + (error?.text ?? "")
   }
 }
 
@@ -16,6 +17,6 @@ extension BenchReport: Report {
       String(runs), String(threads), String(batch), Numerals.fixed(minMilliseconds, 3), Numerals.fixed(medianMilliseconds, 3),
       Numerals.fixed(p95Milliseconds, 3), Numerals.fixed(loadMilliseconds, 1), Numerals.bytes(peakResidentBytes),
     ])
-    return table.text(style, indent: "")
+    return table.text(style, indent: "") + (error?.text ?? "") + (profile?.text(style) ?? "")
   }
 }

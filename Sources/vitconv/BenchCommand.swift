@@ -10,6 +10,7 @@ struct BenchCommand: ParsableCommand {
       Examples:
         vitconv bench vit.onnx
         vitconv bench vit.onnx --runs 100 --warmup 10 --threads 1 --batch 8 --json
+        vitconv bench vit.onnx --profile --trace vit.trace.json
       """)
 
   @Argument(help: "The checkpoint; '-' reads standard input.", completion: .file())
@@ -24,6 +25,14 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Samples of one pass, where the model's first axis is symbolic.")
   var batch: Int = 1
 
+  @Flag(help: "Tell where the time goes: by operator, attention block and step, and how near to the CPU's peak.")
+  var profile = false
+
+  @Option(help: ArgumentHelp("Write the timed passes as a trace for chrome://tracing or Perfetto.", valueName: "file"), completion: .file())
+  var trace: String?
+
+  @OptionGroup var precision: PrecisionOption
+
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
@@ -37,6 +46,8 @@ struct BenchCommand: ParsableCommand {
     settings.runs = runs
     settings.warmup = warmup
     settings.batch = batch
-    try Console(common).print(Benchmarking.bench(model, settings: settings, request: common.request()))
+    settings.profiles = profile
+    settings.trace = trace
+    try Console(common).print(Benchmarking.bench(model, settings: settings, request: precision.applied(to: common.request())))
   }
 }

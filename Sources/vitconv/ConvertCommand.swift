@@ -51,6 +51,8 @@ struct ConvertCommand: ParsableCommand {
   @Flag(help: "Print the catalogue of rewrites: id, what it does, exactness, what it needs.")
   var listRewrites = false
 
+  @OptionGroup var precision: PrecisionOption
+
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
@@ -71,7 +73,7 @@ struct ConvertCommand: ParsableCommand {
     request.blocks = blocks
     request.budget = budget?.budget
     request.samples = sampleOptions.samples
-    request.common = common.request(scaling: sampleOptions.scaling)
+    request.common = precision.applied(to: common.request(scaling: sampleOptions.scaling))
     let result = try Conversion.convert(request)
     if let report { try AtomicOutput.write([.bytes(Array((result.json.text + "\n").utf8))], to: report, protecting: [model]) }
     try console.print(result)

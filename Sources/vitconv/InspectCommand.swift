@@ -18,12 +18,21 @@ struct InspectCommand: ParsableCommand {
   @Argument(help: "The checkpoint; '-' reads standard input.", completion: .file())
   var model: String
 
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Holds each block's formula against a run on seeded inputs. (default: for models of up to 20 million multiply-adds)")
+  var confirm: Bool?
+
+  @Option(help: ArgumentHelp("Shows the canonical neighborhood of a node, given by its name or that of a value it makes.", valueName: "node"))
+  var explain: String?
+
   @OptionGroup var findings: FailOnOption
 
   @OptionGroup var common: CommonOptions
 
   func run() throws {
-    let report = try Inspection.inspect(model, request: common.request())
+    let report = try Inspection.inspect(
+      model, request: common.request(), confirm: confirm.map { $0 ? .always : .never } ?? .whenCheap, explain: explain)
     try Console(common).print(report)
     if report.findings.contains(where: { $0.level >= findings.failOn }) { throw VitconvCommand.checkFailed }
   }

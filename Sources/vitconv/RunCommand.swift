@@ -21,10 +21,12 @@ struct RunCommand: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("Where to write the outputs, named as in the model.", valueName: "y.npz"), completion: .file())
   var output: String
 
+  @OptionGroup var precision: PrecisionOption
+
   @OptionGroup var common: CommonOptions
 
   func run() throws {
-    let report = try Running.run(model, inputs: inputs, output: output, request: common.request())
+    let report = try Running.run(model, inputs: inputs, output: output, request: precision.applied(to: common.request()))
     try Console(common).print(report)
   }
 }

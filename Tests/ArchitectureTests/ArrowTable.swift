@@ -16,7 +16,7 @@ struct ArrowTable {
     rows = text.split(separator: "\n").compactMap { line in
       let cells = line.split(separator: "|", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
       guard cells.count == 6, cells[1].hasPrefix("`") else { return nil }
-      func names(_ cell: String) -> [String] { cell.matches(of: /`([A-Za-z]+)`/).map { String($0.1) } }
+      func names(_ cell: String) -> [String] { cell.matches(of: /`([A-Za-z0-9]+)`/).map { String($0.1) } }
       return Row(target: names(cells[1])[0], mayImport: names(cells[3]), mayBeUnsafe: cells[4] == "unsafe")
     }
   }

@@ -35,10 +35,10 @@ struct MovementTests {
 }
 
 struct ParallelTests {
-  @Test(arguments: [Parallel.Team.pool, .library]) func everyIndexRunsOnce(_ team: Parallel.Team) {
-    defer { Parallel.use(.pool, threads: 1) }
+  @Test func everyIndexRunsOnce() {
+    defer { Parallel.use(threads: 1) }
     for threads in [1, 2, 4] {
-      Parallel.use(team, threads: threads)
+      Parallel.use(threads: threads)
       for count in [0, 1, 2, 7, 100] {
         var runs = [Int32](repeating: 0, count: count)
         unsafe runs.withUnsafeMutableBufferPointer { runs in

@@ -62,3 +62,12 @@ func relativeError(_ got: [Float], _ expected: [Double], floor: Double = 1) -> D
   }
   return worst
 }
+
+/// The addresses of several arrays for as long as `body` runs.
+func withExtras<R>(_ arrays: [[Float]], _ body: ([UnsafeRawPointer?]) throws -> R) throws -> R {
+  guard let last = arrays.last else { return try unsafe body([]) }
+  return try unsafe last.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws -> R in
+    let address = bytes.baseAddress
+    return try unsafe withExtras(Array(arrays.dropLast())) { (rest: [UnsafeRawPointer?]) throws -> R in try unsafe body(rest + [address]) }
+  }
+}

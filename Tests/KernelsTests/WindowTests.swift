@@ -1,3 +1,4 @@
+import CVector
 import Testing
 
 @testable import Kernels
@@ -50,7 +51,9 @@ struct WindowTests {
       let filters = groups * (groups == 8 ? 1 : numbers.int(1...6))
       let batch = numbers.int(1...2)
       let (xDims, yDims) = ([batch, channels] + input, [batch, filters] + output)
-      let xLayout = trial % 4 < 2 ? Strided(dense: xDims) : Self.channelsLast(xDims)
+      let xLayout = Self.channelsLast(xDims)
+      Parallel.use(threads: 1 + trial % 3)
+      defer { Parallel.use(threads: 1) }
       let yLayout = Self.channelsLast(yDims)
       let weightDims = [filters, perGroup] + window.kernel
       let (x, w, bias) = (numbers.floats(xDims.reduce(1, *)), numbers.floats(weightDims.reduce(1, *)), numbers.floats(filters))
@@ -94,7 +97,7 @@ struct WindowTests {
       let (window, input, output) = Self.geometry(&numbers, axes: 1 + trial % 2, pads: true)
       let kind: Pooling.Kind = [.maximum, .average, .averageIncludingPadding][trial % 3]
       let (xDims, yDims) = ([2, 3] + input, [2, 3] + output)
-      let (xLayout, yLayout) = trial % 4 < 2 ? (Strided(dense: xDims), Strided(dense: yDims)) : (Self.channelsLast(xDims), Self.channelsLast(yDims))
+      let (xLayout, yLayout) = (Self.channelsLast(xDims), Self.channelsLast(yDims))
       let x = numbers.floats(xDims.reduce(1, *))
       var y = [Float](repeating: 0, count: yDims.reduce(1, *))
       try unsafe Pooling(kind, x: xLayout, y: yLayout, window: window, workspace: Workspace()).run(x: x, y: &y)
@@ -117,6 +120,91 @@ struct WindowTests {
       // A window wholly in the padding has no average and no maximum; the plan never asks for one.
       guard !expected.contains(where: { !$0.isFinite }) else { continue }
       #expect(relativeError(rowMajor(y, yLayout), expected) < 1e-6, "\(kind) \(window) \(xDims)")
+    }
+  }
+
+  /// Larger maps, which are cut into strips, with what the own loop does afterwards: a ReLU that keeps NaN.
+  @Test func stripsAgreeWithTheWhole() throws {
+    var numbers = Numbers(23)
+    for (kernel, stride, dilation, pad) in [(3, 1, 1, 1), (3, 2, 1, 1), (7, 2, 1, 3), (3, 1, 2, 2), (1, 2, 1, 0)] {
+      let (channels, filters, height, width) = (16, 24, 29, 23)
+      func size(_ n: Int) -> Int { (n + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1 }
+      let (xDims, yDims) = ([2, channels, height, width], [2, filters, size(height), size(width)])
+      let (x, y) = (Self.channelsLast(xDims), Self.channelsLast(yDims))
+      let window = WindowGeometry(
+        kernel: [kernel, kernel], strides: [stride, stride], dilations: [dilation, dilation], padBegin: [pad, pad], padEnd: [pad, pad])
+      var input = numbers.floats(x.count)
+      input[5] = .nan
+      let (w, bias, residual) = (numbers.floats(filters * channels * kernel * kernel), numbers.floats(filters), numbers.floats(y.count))
+      var results: [[Float]] = []
+      for threads in [1, 2, 5] {
+        Parallel.use(threads: threads)
+        defer { Parallel.use(threads: 1) }
+        var z = [Float](repeating: 7, count: y.count)
+        try unsafe w.withUnsafeBytes { w in
+          let convolution = try unsafe Convolution(
+            x: x, weights: [filters, channels, kernel, kernel], y: y, window: window, groups: 1, bias: true, post: [.binary(.add, y), .function(.relu)],
+            constantWeights: w.baseAddress!, cache: WeightCache(), workspace: Workspace())
+          try unsafe withExtras([bias, residual]) { extras in try unsafe convolution.run(x: input, y: &z, extras: extras) }
+        }
+        results.append(z)
+      }
+      #expect(results[0].contains { $0.isNaN } && results[0].contains(0) && !results[0].contains { $0 < 0 })
+      for other in results.dropFirst() { #expect(relativeError(other, results[0].map(Double.init)) < 1e-5, "\(kernel) \(stride) \(dilation)") }
+    }
+  }
+
+  @Test(arguments: VectorUnitTests.units) func depthwiseAgreesWithThePlainLoop(unit: VCUnit) throws {
+    guard vc_select_unit(unit) != 0 else { return }
+    defer { vc_select_widest_unit() }
+    var numbers = Numbers(24)
+    for trial in 0..<60 {
+      let (window, small, _) = Self.geometry(&numbers, axes: 2, pads: true)
+      let wide = trial % 3 == 0 ? numbers.int(14...40) : 0
+      var usual = window
+      if trial % 2 == 0 {
+        usual = WindowGeometry(kernel: [3, [3, 5, 7][trial / 2 % 3]], strides: [1, 1], dilations: [1, 1], padBegin: [1, 1], padEnd: [1, 1])
+      }
+      var (input, output) = ([Int](), [Int]())
+      for axis in 0..<2 {
+        let extent: Int = (usual.kernel[axis] - 1) * usual.dilations[axis] + 1
+        input.append(max(small[axis], extent + wide))
+        output.append((input[axis] + usual.padBegin[axis] + usual.padEnd[axis] - extent) / usual.strides[axis] + 1)
+      }
+      let (batch, channels, taps) = (numbers.int(1...2), numbers.int(1...40), usual.kernel.reduce(1, *))
+      let (xDims, yDims) = ([batch, channels] + input, [batch, channels] + output)
+      let (xLayout, yLayout) = (Self.channelsLast(xDims), Self.channelsLast(yDims))
+      let (x, w, bias) = (numbers.floats(xLayout.count), numbers.floats(channels * taps), numbers.floats(channels))
+      let (gain, shift, residual) = (numbers.floats(channels), numbers.floats(channels), numbers.floats(yLayout.count))
+      let vector = Strided(dense: [1, channels, 1, 1])
+      let post: [PostOperation] = [.function(.relu), .binary(.multiply, vector), .binary(.add, vector), .binary(.add, yLayout)]
+      guard DepthwiseConvolution.supports(x: xDims, weights: [channels, 1] + usual.kernel, groups: channels, post: post) else { continue }
+      Parallel.use(threads: 1 + trial % 3)
+      defer { Parallel.use(threads: 1) }
+      var y = [Float](repeating: 7, count: yLayout.count)
+      let kernel = try unsafe DepthwiseConvolution(x: xDims, y: yDims, weights: w, window: usual, post: post, workspace: Workspace())
+      try unsafe withExtras([gain, shift, residual]) { extras in
+        let operands: [UnsafePointer<Float>?] = unsafe extras.map { pointer in unsafe pointer?.assumingMemoryBound(to: Float.self) }
+        unsafe kernel.run(x: x, bias: bias, y: &y, operands: operands)
+      }
+      let xs: [Double] = rowMajor(x, xLayout).map { Double($0) }
+      let rs: [Double] = rowMajor(residual, yLayout).map { Double($0) }
+      let filters: [Double] = w.map { Double($0) }
+      let inSize = input.reduce(1, *)
+      var expected: [Double] = []
+      for n in 0..<batch {
+        for c in 0..<channels {
+          for place in Self.places(output) {
+            var sum = Double(bias[c])
+            Self.overWindow(usual, input, place) { tap, at in
+              if let at { sum += xs[(n * channels + c) * inSize + at] * filters[c * taps + tap] }
+            }
+            let scaled: Double = max(sum, 0) * Double(gain[c]) + Double(shift[c])
+            expected.append(scaled + rs[expected.count])
+          }
+        }
+      }
+      #expect(relativeError(rowMajor(y, yLayout), expected) < 1e-5, "\(usual) \(xDims)")
     }
   }
 }

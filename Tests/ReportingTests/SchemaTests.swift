@@ -57,6 +57,23 @@ import Validation
     #expect(report.junit.contains("tests=\"3\" failures=\"1\" errors=\"1\"") && report.junit.contains("&lt;2&gt;"))
   }
 
+  @Test func profilesFollowTheSchema() throws {
+    let step = ProfileReport.Step(name: "/MatMul", op: "MatMul", kernel: "MatMul", nodes: ["/MatMul", "/Add"], milliseconds: 2, macs: 1_000_000)
+    let group = ProfileReport.Group(name: "MatMul", count: 1, milliseconds: 2, macs: 1_000_000)
+    let copy = ProfileReport.Step(name: "", op: "copy", kernel: "copy", nodes: [], milliseconds: 0.1, macs: 0)
+    let profile = ProfileReport(peakGigaflops: 4, steps: [step, copy], operators: [group], blocks: [group])
+    let error = PrecisionError(precision: "bf16", maxAbs: 0.01, nmse: 1e-5)
+    let report = BenchReport(
+      runs: 20, warmup: 3, threads: 1, batch: 1, minMilliseconds: 1, medianMilliseconds: 2, p95Milliseconds: 3, loadMilliseconds: 4, peakResidentBytes: 5,
+      error: error, profile: profile)
+    #expect(try check(report) == [])
+    let text = report.text(TextStyle())
+    #expect(text.contains("25 %") && text.contains("attention block") && text.contains("(copy)") && text.contains("bf16 against float32"))
+    let run = RunReport(samples: 1, threads: 2, loadMilliseconds: 1, runMilliseconds: 2.5, outputs: [], peakResidentBytes: 6_000_000, error: error)
+    #expect(try check(run) == [])
+    #expect(run.text(TextStyle(verbose: true)).contains("peak memory"))
+  }
+
   @Test func theCatalogueOfRewrites() throws {
     #expect(try check(CatalogueReport()) == [])
     let text = CatalogueReport().text(TextStyle())

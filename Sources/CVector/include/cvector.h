@@ -54,6 +54,80 @@ void vc_reduce_into(VCReduce kind, const float *x, float *accumulator, size_t n)
 /// Transposes 4-byte elements: y[j * y_step + i] = x[i * x_step + j] for i < rows, j < columns.
 void vc_transpose(const uint32_t *x, ptrdiff_t x_step, uint32_t *y, ptrdiff_t y_step, size_t rows, size_t columns);
 
+/// c[i * c_row + j] = scale * sum over k of a[i * a_row + k * a_column] * b[k * b_row + j * b_column], i < rows,
+/// j < columns, k < depth; `scratch` holds `vc_product_scratch` elements.
+void vc_product(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, const float *b, ptrdiff_t b_row, ptrdiff_t b_column, float *c, ptrdiff_t c_row,
+                size_t rows, size_t columns, size_t depth, float scale, float *scratch);
+size_t vc_product_scratch(void);
+
+/// One operation on results before they leave the cache: a function of one operand, or one with an operand of its own that
+/// lies `operand_row` elements further on for each row (0: the same for all rows), its row contiguous.
+typedef struct {
+  int is_binary;
+  VCUnary function;
+  float a, b;
+  VCBinary operation;
+  const float *operand;
+  ptrdiff_t operand_row;
+} VCPost;
+
+/// A product with packed weights: a (rows, depth) at any strides, c (rows, columns) with contiguous rows. The weights lie in
+/// panels of `VC_PANEL` columns, each (depth, columns of the panel rounded up to 16), zero behind the last column.
+typedef struct {
+  size_t columns, depth;
+  ptrdiff_t a_row, a_column, c_row;
+  const VCPost *posts;
+  size_t post_count;
+} VCPackedProduct;
+enum { VC_PANEL = 64 };
+/// Rows `row..<row_end` and panels `panel..<panel_end` of c = posts(a b). `scratch` holds `vc_packed_product_scratch` elements.
+void vc_packed_product(const VCPackedProduct *shape, const float *a, const float *packed, float *c, size_t row, size_t row_end, size_t panel,
+                       size_t panel_end, float *scratch);
+size_t vc_packed_product_scratch(void);
+/// Packs b (depth, columns) at any strides; `packed` holds `depth` times the columns rounded up to 16.
+void vc_pack_weights(const float *b, ptrdiff_t b_row, ptrdiff_t b_column, size_t depth, size_t columns, float *packed);
+/// The unit whose loops are used.
+VCUnit vc_unit(void);
+
+/// The sizes and strides of one head: q (queries, channels), k (keys, channels), v (keys, values), y (queries, values),
+/// bias (queries, keys). Rows of the bias and of y are contiguous.
+typedef struct {
+  size_t queries, keys, channels, values;
+  ptrdiff_t q_row, q_column, k_row, k_column, v_row, v_column, y_row, bias_row;
+} VCAttention;
+/// y = softmax(scale * q k^T + bias) v; bias may be null. `scratch` holds `vc_attention_scratch` elements: about as many
+/// as k and v, none for the map.
+void vc_attention(const VCAttention *shape, const float *q, const float *k, const float *v, const float *bias, float scale, float *y, float *scratch);
+size_t vc_attention_scratch(const VCAttention *shape);
+
+/// What is done to each result before it is stored: y = f(x) * gain + shift + summand, gain and shift by channel (both or
+/// none), the summand of the result's own shape; null where there is none.
+typedef struct {
+  int has_function;
+  VCUnary function;
+  float a, b;
+  const float *gain, *shift, *summand;
+} VCEpilogue;
+/// Does that to a row of n channels in place.
+void vc_finish(const VCEpilogue *then, float *y, size_t n);
+
+/// A depth-wise convolution of an image (rows, columns, channels), channels innermost.
+typedef struct {
+  size_t channels, x_rows, x_columns, y_rows, y_columns, kernel_rows, kernel_columns;
+  ptrdiff_t row_stride, column_stride, row_pad, column_pad, row_dilation, column_dilation;
+} VCDepthwise;
+enum { VC_DEPTHWISE_ROWS = 32, VC_DEPTHWISE_CHANNELS = 16 };
+/// Rows `first..<last` of the outputs of `VC_DEPTHWISE_CHANNELS` channels from `channel` on. `w` holds these channels' taps
+/// as (row, column, channel), zero behind the last channel. The kernel has at most `VC_DEPTHWISE_ROWS` rows.
+void vc_depthwise(const VCDepthwise *shape, const float *x, const float *w, const float *bias, const VCEpilogue *then, float *y, size_t channel,
+                  size_t first, size_t last, float *scratch);
+size_t vc_depthwise_scratch(const VCDepthwise *shape);
+
+/// Whether the CPU multiplies bfloat16 numbers.
+int vc_has_bfloat16(void);
+/// Rounds to bfloat16, to nearest and ties to even; NaN stays NaN.
+void vc_to_bfloat16(const float *x, uint16_t *y, size_t n);
+
 /// Double precision: c[i * c_step + j] = sum over k < depth of a[i * a_step + k] * b[j * b_step + k], i < rows, j < columns.
 void vc_row_products(const double *a, ptrdiff_t a_step, size_t rows, const double *b, ptrdiff_t b_step, size_t columns, size_t depth, double *c,
                      ptrdiff_t c_step);

@@ -65,6 +65,16 @@ INLINE float lanes_larger(lanes x) {
 }
 INLINE float lanes_smaller(lanes x) { return -lanes_larger(-x); }
 
+/// 1/x for x between 1 and 1e30, relative error below 2e-7. A division is as long as a dozen multiplications.
+INLINE lanes lanes_reciprocal(lanes x) {
+#ifdef RECIPROCAL
+  lanes r = RECIPROCAL(x);
+  return r + r * (1.f - x * r);
+#else
+  return 1.f / x;
+#endif
+}
+
 // The coefficients below are least-maximum fits made for these intervals.
 
 /// 2^n for integers n in [-126, 127], given as floats.
@@ -124,7 +134,7 @@ INLINE lanes lanes_erf(lanes x) {
   q = q * z + 0.11455822576109563f;
   q = q * z + 0.5030870555619665f;
   q = q * z + 1.f;
-  return clamp(c * p / q, -1.f, 1.f);
+  return clamp(c * p * lanes_reciprocal(q), -1.f, 1.f);
 }
 
 /// tanh(x): a polynomial near zero, the exponential elsewhere; relative error below 4e-7.
@@ -142,7 +152,10 @@ INLINE lanes lanes_tanh(lanes x) {
   return choose(z < 0.36f, near, far);
 }
 
-INLINE lanes lanes_sigmoid(lanes x) { return 1.f / (1.f + lanes_exp(-x)); }
+INLINE lanes lanes_sigmoid(lanes x) {
+  lanes e = lanes_exp_negative((lanes)((lanes_int)x | (int32_t)0x80000000));
+  return choose(x < 0.f, e, splat(1.f)) * lanes_reciprocal(1.f + e);
+}
 
 /// The natural logarithm, relative error below 5e-7 (absolute near one).
 INLINE lanes lanes_log(lanes x) {

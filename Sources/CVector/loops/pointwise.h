@@ -116,3 +116,27 @@ static void UNIT(binary)(VCBinary kind, const float *x, ptrdiff_t x_step, const 
   case VCBinaryMinimum: binary_row(VCBinaryMinimum, x, x_step, y, y_step, z, n); return;
   }
 }
+
+/// A whole row of results with what `VCEpilogue` says; the vectors start at the row's first channel.
+static void UNIT(finish)(const VCEpilogue *then, float *y, size_t n) {
+  if (then->has_function) UNIT(unary)(then->function, y, y, n, then->a, then->b);
+  if (!then->gain && !then->summand) return;
+  for (size_t i = 0; i < n; i += LANES) {
+    size_t some = n - i < LANES ? n - i : LANES;
+    lanes v = some == LANES ? load(y + i) : load_some(y + i, some, 0.f);
+    if (then->gain)
+      v = some == LANES ? v * load(then->gain + i) + load(then->shift + i) : v * load_some(then->gain + i, some, 0.f) + load_some(then->shift + i, some, 0.f);
+    if (then->summand) v = v + (some == LANES ? load(then->summand + i) : load_some(then->summand + i, some, 0.f));
+    if (some == LANES) store(y + i, v);
+    else store_some(y + i, v, some);
+  }
+}
+
+static void UNIT(to_bfloat16)(const float *x, uint16_t *y, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    y[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : rounded);
+  }
+}

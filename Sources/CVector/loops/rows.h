@@ -154,14 +154,46 @@ static void UNIT(normalize)(const float *x, const float *gain, const float *bias
   if (inverse) *inverse = scale;
 }
 
+/// Sixteen rows become sixteen columns: halves, quarters, pairs and single elements off the diagonal change places.
+INLINE void transpose_lanes(lanes_int r[LANES]) {
+  for (int i = 0; i < 8; i++) {
+    lanes_int a = r[i], b = r[i + 8];
+    r[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+    r[i + 8] = __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+  for (int i = 0; i < 16; i = i % 4 == 3 ? i + 5 : i + 1) {
+    lanes_int a = r[i], b = r[i + 4];
+    r[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+    r[i + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  }
+  for (int i = 0; i < 16; i = i % 2 == 1 ? i + 3 : i + 1) {
+    lanes_int a = r[i], b = r[i + 2];
+    r[i] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+    r[i + 2] = __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  }
+  for (int i = 0; i < 16; i += 2) {
+    lanes_int a = r[i], b = r[i + 1];
+    r[i] = __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+    r[i + 1] = __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+  }
+}
+
 static void UNIT(transpose)(const uint32_t *x, ptrdiff_t x_step, uint32_t *y, ptrdiff_t y_step, size_t rows, size_t columns) {
-  enum { tile = 16 };
-  for (size_t i0 = 0; i0 < rows; i0 += tile) {
-    size_t i1 = i0 + tile < rows ? i0 + tile : rows;
-    for (size_t j0 = 0; j0 < columns; j0 += tile) {
-      size_t j1 = j0 + tile < columns ? j0 + tile : columns;
-      for (size_t j = j0; j < j1; j++)
-        for (size_t i = i0; i < i1; i++) y[(ptrdiff_t)j * y_step + (ptrdiff_t)i] = x[(ptrdiff_t)i * x_step + (ptrdiff_t)j];
+  for (size_t i0 = 0; i0 < rows; i0 += LANES) {
+    size_t height = rows - i0 < LANES ? rows - i0 : LANES;
+    for (size_t j0 = 0; j0 < columns; j0 += LANES) {
+      size_t width = columns - j0 < LANES ? columns - j0 : LANES;
+      const uint32_t *from = x + (ptrdiff_t)i0 * x_step + (ptrdiff_t)j0;
+      uint32_t *to = y + (ptrdiff_t)j0 * y_step + (ptrdiff_t)i0;
+      if (height == LANES && width == LANES) {
+        lanes_int r[LANES];
+        for (int i = 0; i < LANES; i++) memcpy(&r[i], from + i * x_step, sizeof r[i]);
+        transpose_lanes(r);
+        for (int j = 0; j < LANES; j++) memcpy(to + j * y_step, &r[j], sizeof r[j]);
+      } else {
+        for (size_t j = 0; j < width; j++)
+          for (size_t i = 0; i < height; i++) memcpy(to + (ptrdiff_t)j * y_step + (ptrdiff_t)i, from + (ptrdiff_t)i * x_step + (ptrdiff_t)j, sizeof *to);
+      }
     }
   }
 }

@@ -10,8 +10,11 @@
 #include "pointwise.h"
 #include "products.h"
 #include "rows.h"
+#include "product.h"
+#include "attention.h"
+#include "depthwise.h"
 
 const struct vector_unit UNIT(unit) = {
     UNIT(unary), UNIT(binary), UNIT(softmax), UNIT(log_softmax), UNIT(normalize), UNIT(reduce), UNIT(reduce_into), UNIT(transpose),
-    UNIT(row_products),
+    UNIT(row_products), UNIT(product), UNIT(packed_product), UNIT(pack_weights), UNIT(attention), UNIT(depthwise), UNIT(finish), UNIT(to_bfloat16),
 };

@@ -3,7 +3,7 @@ internal import Tensors
 
 /// Activations that exporters took apart stand as one node again.
 enum ActivationForm {
-  static let rules: [Rule] = [biased, erfGelu, tanhGelu, swish]
+  static let rules: [Rule] = [biased, erfGelu, tanhGelu, swish, hardSigmoid, hardSwish]
 
   /// `bias_gelu(x, b) = gelu(x + b)`.
   static let biased = Rule(.recognitionOnly) { site, sweep in
@@ -55,6 +55,41 @@ enum ActivationForm {
       }
     }
     return nil
+  }
+
+  /// `clip(x + 3, 0, 6) / 6 = hard_sigmoid(x)` with the slope of 1/6.
+  static let hardSigmoid = Rule(.recognitionOnly) { site, sweep in
+    guard site.op == .binary(.multiply), let c = sweep.scalar(site.input(1)), abs(c - 1.0 / 6) < 1e-6, let clip = sweep.producer(site.input(0)),
+      let (x, origins) = ramp(clip, sweep)
+    else { return nil }
+    return sweep.make(.unary(.hardSigmoid(alpha: 1 / 6, beta: 0.5)), [x], for: site, origins: clip.origins.union(origins)).map { [$0] }
+  }
+
+  /// `x * hard_sigmoid(x) = x * clip(x + 3, 0, 6) / 6 = hard_swish(x)`.
+  static let hardSwish = Rule(.recognitionOnly) { site, sweep in
+    guard site.op == .binary(.multiply), let a = site.input(0), let b = site.input(1) else { return nil }
+    for (x, gate) in [(a, b), (b, a)] {
+      guard let made = sweep.producer(gate), case .unary(.hardSigmoid(let alpha, let beta)) = made.op, made.input(0) == x, abs(alpha - 1 / 6) < 1e-6,
+        abs(beta - 0.5) < 1e-6
+      else { continue }
+      return sweep.make(.unary(.hardSwish), [x], for: site, origins: made.origins).map { [$0] }
+    }
+    // The division stands outside.
+    guard let c = sweep.scalar(b), abs(c - 1.0 / 6) < 1e-6, let (p, q, origins) = sweep.operands(a, of: .multiply) else { return nil }
+    for (x, gate) in [(p, q), (q, p)] {
+      guard let clip = sweep.producer(gate), let (base, sumOrigins) = ramp(clip, sweep), base == x else { continue }
+      return sweep.make(.unary(.hardSwish), [x], for: site, origins: origins.union(clip.origins).union(sumOrigins)).map { [$0] }
+    }
+    return nil
+  }
+
+  /// The x of `clip(x + 3, 0, 6)`.
+  private static func ramp(_ clip: Site, _ sweep: Sweep) -> (ValueID, OriginSet)? {
+    guard clip.op == .clip, sweep.scalar(clip.input(1)) == 0, sweep.scalar(clip.input(2)) == 6,
+      let (x, three, origins) = sweep.operands(clip.input(0), of: .add),
+      sweep.scalar(three) == 3
+    else { return nil }
+    return (x, origins)
   }
 
   /// The number and the other factors of a product of products.

@@ -4,7 +4,6 @@ enum RefusedOperators {
   static func reason(domain: String, opType: String) -> String? { reasons[domain]?[opType] }
 
   private static let reasons: [String: [String: String]] = [
-    "ai.onnx.preview.training": ["Gradient": "it differentiates the graph around it, which inference never needs"],
     "com.microsoft": [
       "BeamSearch": search, "GreedySearch": search, "Sampling": search, "WhisperBeamSearch": search, "NGramRepeatBlock": text,
       "Tokenizer": text, "WordConvEmbedding": text, "MurmurHash3": text,

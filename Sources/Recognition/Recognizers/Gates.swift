@@ -39,6 +39,11 @@ enum Gates {
   /// Two linear layers or more between pool and gate, though without a squashing function (scales, normed gates).
   private static func squeezed(_ descriptor: Descriptor, _ view: GraphView) -> Bool { false }
 
+  /// A floating constant of more than one number.
+  private static func isTable(_ value: ValueID, _ view: GraphView) -> Bool {
+    !view.isActivation(value) && view.typed.type(of: value)?.element.isFloatingPoint == true && (view.shape(value)?.concrete?.checkedProduct ?? 1) > 1
+  }
+
   private static func poolsAlongOneAxis(_ descriptor: Descriptor, _ view: GraphView) -> Bool {
     descriptor.nodes.contains { id in
       if case .reduction = view.graph[id].op { true } else if case .pooling = view.graph[id].op { true } else { false }
@@ -56,32 +61,43 @@ enum Gates {
   }
 
   private static func spatialGate(_ id: NodeID, _ x: ValueID, _ gate: ValueID, _ view: GraphView) -> AttentionBlock? {
-    guard !view.labels.factors(x, .channel).isEmpty, view.labels.factors(gate, .channel).isEmpty, view.shape(gate) != view.shape(x),
+    guard let whole = view.shape(x), let own = view.shape(gate), whole.rank == own.rank, let axes = view.labels.layout(x)?.axes,
       !view.labels.factors(gate, .token).isEmpty
     else { return nil }
+    // One number for all channels of a place, or for a group of them.
+    let lost = whole.dims.indices.filter { whole[$0] != own[$0] }
+    guard !lost.isEmpty, lost.allSatisfy({ own[$0] == 1 && view.labels.kind(axes[$0]) == .channel }) else { return nil }
     var value = gate
     var nodes: [NodeID] = []
     var squashed = false
     var linear: NodeID?
-    for _ in 0..<16 {
+    walk: for _ in 0..<16 {
       guard let (made, node) = view.producer(value), let input = node.input(0), view.isActivation(input) else { break }
       switch node.op {
       case .unary(.sigmoid), .unary(.hardSigmoid), .unary(.tanh): squashed = true
       case .clip: squashed = true
       case .convolution, .matrix: linear = linear ?? made
-      case .binary, .normalization, .cast, .layout, .unary, .reduction: break
-      default:
-        value = gate
+      default: break
       }
       nodes.append(made)
-      if linear != nil, squashed { break }
+      if case .reduction = node.op { break walk }
+      if linear != nil, squashed { break walk }
       value = input
     }
     guard squashed else { return nil }
     var descriptor = Descriptor(view, of: gate, limit: 0)
     descriptor.nodes = nodes
     descriptor.linears = linear.map { [$0] } ?? []
+    descriptor.tables = nodes.compactMap { made in view.graph[made].inputs.compactMap { $0 }.first { isTable($0, view) } }
     return make(.spatialGate, id, x, descriptor, view)
+  }
+
+  /// Whether the descriptor is a product of distributions over channels: fully attentional networks (Zhou et al. 2022).
+  private static func comparesSoftmaxes(_ descriptor: Descriptor, _ view: GraphView) -> Bool {
+    descriptor.pools.contains { id in
+      guard view.graph[id].op == .matrix(.matMul) else { return false }
+      return view.graph[id].inputs.compactMap { $0 }.allSatisfy { view.reaches($0, limit: 6) { if case .softmax = $0.op { true } else { false } } }
+    }
   }
 
   private static func make(_ family: AttentionFamily, _ id: NodeID, _ x: ValueID, _ descriptor: Descriptor, _ view: GraphView) -> AttentionBlock {
@@ -95,6 +111,15 @@ enum Gates {
         }
       },
       nodes: view.originals(of: descriptor.nodes + [id]), cost: view.cost(descriptor.linears))
+    if block.weights.isEmpty { block.weights = descriptor.tables.compactMap { view.original(of: $0) }.map { BlockWeight(role: "gate", value: $0) } }
+    let functions = Set(descriptor.nodes.map { view.mnemonic($0) })
+    if functions.contains("Tanh"), descriptor.nodes.count(where: { view.graph[$0].op == .unary(.sigmoid) }) >= 3 || functions.contains("LSTM") {
+      block.mechanism = "dia"
+    } else if family == .channelGate, functions.contains("Sigmoid"), comparesSoftmaxes(descriptor, view) {
+      block.mechanism = "fan"
+      let compared = descriptor.pools.flatMap { pool in view.graph[pool].inputs.compactMap { $0 }.flatMap { view.upstream($0, stoppingAt: [x], limit: 6) } }
+      block.nodes = Set(block.nodes + view.originals(of: compared)).sorted()
+    }
     var parameters = 0
     for linear in Set(descriptor.linears) {
       parameters = parameters &+ view.parameterCount(linear, bias: view.graph[linear].input(2) ?? view.addedBias(linear))

@@ -16,7 +16,7 @@ enum Mixing {
   }
 
   /// The activation and the kind of the axis that a linear layer contracts.
-  private static func contraction(_ id: NodeID, _ view: GraphView) -> (input: ValueID, kind: AxisKind?)? {
+  static func contraction(_ id: NodeID, _ view: GraphView) -> (input: ValueID, kind: AxisKind?)? {
     let node = view.graph[id]
     guard let a = node.input(0), let b = node.input(1) else { return nil }
     switch node.op {

@@ -17,6 +17,17 @@ enum PatchEmbedding {
     return nil
   }
 
+  /// Height and width of the patches that the first such convolution cuts.
+  static func patchSize(_ view: GraphView) -> [Int]? {
+    for (_, node) in view.graph.liveNodes {
+      guard case .convolution(.conv(let window, groups: 1)) = node.op, let weight = node.input(1), let kernel = view.shape(weight)?.concrete, kernel.count == 4,
+        window.strides == Array(kernel[2...]), kernel[2] > 1 || kernel[3] > 1
+      else { continue }
+      return Array(kernel[2...])
+    }
+    return nil
+  }
+
   /// Follows the patches to where other tokens join them. Slices that part the tokens again (registers are set in behind
   /// the class token that way) are followed while they keep all patches.
   private static func joined(_ view: GraphView, from start: ValueID, shape: Shape, height: Int, width: Int) -> TokenGeometry? {

@@ -195,6 +195,8 @@ struct Descriptor {
   var linears: [NodeID] = []
   /// Sigmoids and their like, nearest first.
   var squashes: [NodeID] = []
+  /// Constants that scale or shift the descriptor.
+  var tables: [ValueID] = []
   /// Whether one token was picked out of many.
   var picksToken = false
 

@@ -22,7 +22,9 @@ enum SoftmaxAttention {
         }
         let attention = try ProductAttention(view, anchor: anchor, axis: axis, product: product, chain: chain, meeting: meeting)
         var block = attention.block()
-        if case .projected(let projected)? = plain, [.selfAttention, .causal].contains(block.family) { block = refined(projected, by: block) }
+        if case .projected(let projected)? = plain, [.selfAttention, .causal].contains(block.family), block.mechanism == "softmax" {
+          block = refined(projected, by: block)
+        }
         return .block(block)
       case .joined(let products, let chain):
         return try JoinedScores.recognize(anchor, products, chain, view).map { .block($0) }
@@ -39,6 +41,19 @@ enum SoftmaxAttention {
     }
   }
 
+  /// A softmax with the products before and behind it.
+  static func nodes(around id: NodeID, _ view: GraphView) -> [NodeID] {
+    guard case .softmax = view.graph[id].op, let scores = view.graph[id].input(0), let probabilities = view.graph[id].output(0) else { return [id] }
+    var result = [id]
+    switch view.scoreSource(scores) {
+    case .product(let product, _): result.append(product)
+    case .joined(let products, _): result += products
+    case .projection, .other: break
+    }
+    if let meeting = view.valueMeeting(probabilities) { result.append(meeting.node) }
+    return result
+  }
+
   private static func miss(_ plain: PlainFinding?) -> Finding? {
     if case .nearMiss(let miss)? = plain { .nearMiss(miss) } else { nil }
   }
@@ -48,6 +63,8 @@ enum SoftmaxAttention {
     var block = AttentionBlock(projected, anchor: general.anchor)
     block.geometry = general.geometry
     block.traits = general.traits
+    block.check = general.check
+    block.width = projected.query.weight.rows
     return block
   }
 }
@@ -177,6 +194,8 @@ struct ProductAttention {
     return view.labels.kind(layout.axes[1]) == .other ? size(layout.axes[1], .other) : told
   }
 
+  var queryCount: Dim { queryTokens }
+  var keyCount: Dim { keyTokens }
   private var queryTokens: Dim { q.free.size ?? 1 }
   private var keyTokens: Dim { k.free.size ?? 1 }
 
@@ -218,6 +237,11 @@ struct ProductAttention {
 
     var nodes = Set(chain.nodes + meeting.nodes + [anchor, product, meeting.node] + query.nodes + key.nodes + value.nodes)
     nodes.formUnion(branch?.nodes ?? [])
+    // What is computed to be added to the scores, or to multiply probabilities, belongs to the block.
+    let inner: Set<ValueID> = [queryValue, keyValue, valueValue, query.source, key.source, value.source]
+    for extra in chain.biases.map(\.value) + meeting.gates where view.isActivation(extra) {
+      nodes.formUnion(view.upstream(extra, stoppingAt: inner, limit: 32))
+    }
     let linears = Set(own).union([branch?.linear].compactMap { $0 })
     let products = linears.union([product, meeting.node]).union(query.spatial + key.spatial + value.spatial + chain.mixes + meeting.mixes)
     var parameters = 0
@@ -232,9 +256,37 @@ struct ProductAttention {
       traits: traits(grouping), input: view.original(of: query.source), output: branch.flatMap { view.original(of: $0.output) },
       residualAdd: branch?.residualAdd, residualSum: branch?.residualSum, anchor: view.original(of: anchor) ?? anchor,
       weights: weights(branch), nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(products))
-    block.mechanism = ScoreMechanism.name(self) ?? "softmax"
+    block.mechanism = ScoreMechanism.name(self) ?? (branch.map(resamples) == true ? "fcvit" : "softmax")
+    block.check = check(bias.bias)
+    block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
+  }
+
+  /// The formula that a run can be held against, where nothing but a bias stands between the products.
+  private func check(_ bias: ScoreBias) -> BlockCheck? {
+    guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty, chain.factors.isEmpty,
+      !chain.hasTemperature, !chain.isCapped, case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0),
+      let rank = view.shape(scores)?.rank, let result = view.graph[meeting.node].output(0)
+    else { return nil }
+    let claim: BlockCheck.Bias =
+      switch bias {
+      case .none: .none
+      case .constant, .mask: chain.biases.contains(where: { view.isActivation($0.value) || $0.isMask }) ? .free : .constant
+      case .computed: .free
+      }
+    return BlockCheck(
+      query: queryValue, key: keyValue, value: valueValue, queryIsLeft: view.graph[product].input(0) == queryValue, probabilitiesAreLeft: operand == 0,
+      scores: scores, axis: axis < 0 ? axis + rank : axis, result: result, scale: chain.scale, bias: claim, before: chain.steps.map { view.graph[$0] },
+      after: meeting.steps.map { view.graph[$0] })
+  }
+
+  /// Whether what a few pooled queries gather is laid out over all places again by a constant matrix.
+  private func resamples(_ branch: BranchTrace) -> Bool {
+    guard let linear = branch.linear, let n = queryTokens.value, let m = keyTokens.value, n < m, let (input, kind) = Mixing.contraction(linear, view) else {
+      return false
+    }
+    return kind == .token && view.isActivation(input)
   }
 
   private var outputStart: ValueID? {

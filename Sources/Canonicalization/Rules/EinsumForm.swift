@@ -1,0 +1,71 @@
+internal import GraphIR
+internal import Tensors
+
+/// An Einsum of two operands is a product of matrices between rearrangements.
+enum EinsumForm {
+  static let rules: [Rule] = [contraction]
+
+  /// Labels in both operands and the result are batch axes, labels in both but not in the result are contracted, the others
+  /// run free. Summed labels of one operand alone, and diagonals, are left as they are.
+  static let contraction = Rule(.recognitionOnly) { site, sweep in
+    guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 2, let a = site.input(0), let b = site.input(1), let aShape = sweep.shape(a),
+      let bShape = sweep.shape(b), let terms = Terms(equation), terms.left.count == aShape.rank, terms.right.count == bShape.rank
+    else { return nil }
+    var sizes: [Character: Dim] = [:]
+    for (label, dim) in zip(terms.left, aShape.dims) { sizes[label] = dim }
+    for (label, dim) in zip(terms.right, bShape.dims) where sizes[label] == nil || sizes[label] == 1 { sizes[label] = dim }
+    let batch = terms.output.filter { terms.left.contains($0) && terms.right.contains($0) }
+    let contracted = terms.left.filter { terms.right.contains($0) && !terms.output.contains($0) }
+    let rows = terms.output.filter { terms.left.contains($0) && !terms.right.contains($0) }
+    let columns = terms.output.filter { terms.right.contains($0) && !terms.left.contains($0) }
+    guard terms.left.allSatisfy({ batch.contains($0) || contracted.contains($0) || rows.contains($0) }),
+      terms.right.allSatisfy({ batch.contains($0) || contracted.contains($0) || columns.contains($0) }),
+      zip(terms.left, aShape.dims).allSatisfy({ sizes[$0] == $1 }), zip(terms.right, bShape.dims).allSatisfy({ sizes[$0] == $1 }),
+      let left = arranged(a, terms.left, [batch, rows, contracted], sizes, site, &sweep),
+      let right = arranged(b, terms.right, [batch, contracted, columns], sizes, site, &sweep),
+      let product = sweep.make(.matrix(.matMul), [left, right], for: site)
+    else { return nil }
+    let order = batch + rows + columns
+    guard let parted = sweep.reshape(product, to: order.compactMap { sizes[$0] }, for: site) else { return nil }
+    let permutation = terms.output.compactMap { order.firstIndex(of: $0) }
+    guard permutation.count == order.count else { return nil }
+    if permutation == Array(permutation.indices) { return [parted] }
+    return sweep.make(.layout(.transpose(permutation)), [parted], for: site).map { [$0] }
+  }
+
+  /// An operand with batch axes first and two groups of axes, each joined to one.
+  private static func arranged(
+    _ value: ValueID, _ labels: [Character], _ groups: [[Character]], _ sizes: [Character: Dim], _ site: Site, _ sweep: inout Sweep
+  ) -> ValueID? {
+    let order = groups.flatMap { $0 }
+    let permutation = order.compactMap { labels.firstIndex(of: $0) }
+    guard permutation.count == labels.count else { return nil }
+    var result = value
+    if permutation != Array(permutation.indices) {
+      guard let moved = sweep.make(.layout(.transpose(permutation)), [result], for: site) else { return nil }
+      result = moved
+    }
+    var dims = groups[0].compactMap { sizes[$0] }
+    for group in groups.dropFirst() {
+      guard let size = Shape.product(group.compactMap { sizes[$0] }[...]) else { return nil }
+      dims.append(size)
+    }
+    return sweep.reshape(result, to: dims, for: site)
+  }
+
+  /// `bhid,bhjd->bhij`: plain letters, none twice in a term.
+  private struct Terms {
+    var left, right, output: [Character]
+
+    init?(_ equation: String) {
+      let text = equation.filter { !$0.isWhitespace }
+      guard let arrow = text.firstRange(of: "->") else { return nil }
+      let terms = text[..<arrow.lowerBound].split(separator: ",", omittingEmptySubsequences: false).map(Array.init)
+      guard terms.count == 2 else { return nil }
+      (left, right, output) = (terms[0], terms[1], Array(text[arrow.upperBound...]))
+      for term in [left, right, output] {
+        guard term.allSatisfy({ $0.isASCII && $0.isLetter }), Set(term).count == term.count else { return nil }
+      }
+    }
+  }
+}
