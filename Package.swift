@@ -65,12 +65,12 @@ let package = Package(
     library("FormatImage", ["Tensors", "Images"]),
     // HDF5 files: groups, attributes, tensors.
     library("FormatHDF5", ["Tensors", "CHDF5"]),
-    // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
-    library("FormatKeras", ["Operators", "FormatHDF5", "CZip"]),
     // Numerics on buffers; knows no graph.
     library("Kernels", ["Tensors", "COneDNN", "CVector"]),
     // What each Op means: shape rule, cost, kernel.
     library("Operators", ["GraphIR", "Kernels", "Images"]),
+    // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
+    library("FormatKeras", ["Operators", "FormatHDF5", "CZip"]),
     // Graph to TypedGraph.
     library("Inference", ["Operators"]),
     // Exporters' dialects to one dialect, on a snapshot.
