@@ -70,10 +70,9 @@ struct BatchWalk {
   func forEach(_ strips: Int, _ body: (_ offsets: [Int], _ strip: Int, _ worker: Int) -> Void) {
     // Several items a piece, so that small ones are not drowned in calls.
     let total = count &* strips
-    let pieces = Swift.min(Swift.max(Parallel.pieces * 4, 1), total)
-    guard pieces > 0 else { return }
-    Parallel.forEach(Parallel.pieces == 1 ? 1 : pieces) { piece, worker in
-      let parts = Parallel.pieces == 1 ? 1 : pieces
+    // Asked here: a worker's own number of threads is one.
+    let parts = Parallel.pieces == 1 ? Swift.min(total, 1) : Swift.min(Parallel.pieces * 4, total)
+    Parallel.forEach(parts) { piece, worker in
       for index in total * piece / parts..<total * (piece + 1) / parts {
         var rest = index / strips
         var offsets = [Int](repeating: 0, count: strides.count)

@@ -100,4 +100,17 @@ struct AttentionTests {
     #expect(y[0..<3 * d].allSatisfy { $0.isNaN })
     #expect(y[(3 * d)...].allSatisfy { abs($0 - 2) < 1e-5 })
   }
+
+  /// A piece that two workers did would be right, and wrong as soon as a result lies where an operand lay.
+  @Test func everyItemIsVisitedOnce() {
+    Parallel.use(threads: 2)
+    defer { Parallel.use(threads: 1) }
+    let walk = BatchWalk([3, 5], [[3, 5]], [[5, 1]])
+    let lock = NSLock()
+    nonisolated(unsafe) var visits = [Int](repeating: 0, count: 15 * 4)
+    for _ in 0..<50 {
+      walk.forEach(4) { offsets, strip, _ in lock.withLock { unsafe visits[offsets[0] * 4 + strip] += 1 } }
+    }
+    #expect(unsafe visits == [Int](repeating: 50, count: 15 * 4))
+  }
 }
