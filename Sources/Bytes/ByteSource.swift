@@ -96,16 +96,6 @@ internal import Glibc
     return try unsafe body(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
   }
 
-  /// Says that the bytes of `range` will not be read soon: the memory they take is given back, and they come from the
-  /// file again if they are read after all. Nothing happens to bytes that lie in memory.
-  public func release(_ range: Range<Int>) {
-    guard memory == .mapped, let base = unsafe base else { return }
-    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let start = (Swift.max(range.lowerBound, 0) + page - 1) / page * page
-    let end = Swift.min(range.upperBound, count) / page * page
-    if start < end { unsafe madvise(base + start, end - start, MADV_DONTNEED) }
-  }
-
   /// Lends the bytes of `range` as a bounds-checked span.
   public func withBytes<R, E: Error>(in range: Range<Int>, _ body: (RawSpan) throws(E) -> R) throws(E) -> R {
     try unsafe withUnsafeBytes(in: range) { (buffer) throws(E) -> R in try body(unsafe buffer.bytes) }
@@ -124,6 +114,16 @@ internal import Glibc
     let start = range.lowerBound / page * page
     let end = range.upperBound / page * page
     if start < end { unsafe madvise(base + start, end - start, MADV_DONTNEED) }
+  }
+
+  /// Copies the bytes of `range`, which must be as many as `target` takes. Small ranges of a mapped file are read from the
+  /// file: touching one byte of the map brings in megabytes around it where the system caches files in large pieces.
+  public func copy(_ range: Range<Int>, to target: UnsafeMutableRawBufferPointer) {
+    precondition(range.count == target.count, "a copy into another size")
+    if memory == .mapped, range.count <= 1 << 16, unsafe pread(descriptor, target.baseAddress, range.count, off_t(range.lowerBound)) == range.count {
+      return
+    }
+    unsafe withUnsafeBytes(in: range) { unsafe target.copyMemory(from: $0) }
   }
 
   /// A copy of the bytes of `range`.

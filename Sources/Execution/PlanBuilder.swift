@@ -206,7 +206,7 @@ final class PlanBuilder {
 
   /// A constant whose bytes have been packed is not read again.
   func release(_ constant: Tensor) {
-    if case .mapped(let source, let range) = constant.storage, range.count > 1 << 16 { source.release(range) }
+    if case .mapped(let source, let range) = constant.storage, range.count > 1 << 16 { source.forgetPages(of: range) }
   }
 
   /// The same value row-major, without gaps and without a factor; copied where it is not so already.

@@ -96,12 +96,15 @@ extension Tensor {
 
   /// Elements as they are stored, `T` having the width of the element type.
   public func elements<T: BitwiseCopyable>(as type: T.Type) -> [T] {
-    unsafe withUnsafeBytes { bytes in
-      let n = bytes.count / MemoryLayout<T>.stride
-      return unsafe [T](unsafeUninitializedCapacity: n) { target, used in
-        unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<(n * MemoryLayout<T>.stride)]))
-        used = n
+    let n = (elementType == .string ? 0 : byteCount) / MemoryLayout<T>.stride
+    return unsafe [T](unsafeUninitializedCapacity: n) { target, used in
+      let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(target)[..<(n * MemoryLayout<T>.stride)])
+      if case .mapped(let source, let range) = storage {
+        unsafe source.copy(range.lowerBound..<(range.lowerBound + bytes.count), to: bytes)
+      } else {
+        unsafe withUnsafeBytes { unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<bytes.count])) }
       }
+      used = n
     }
   }
 }
