@@ -17,7 +17,7 @@ enum RefusedOperators {
       "MatMulFpQ4": "its packed weights are laid out for one machine",
       "EPContext": "it holds a program that another runtime compiled for one device",
       "GemmFloat8": "it exists on GPUs only",
-    ],
+    ]
   ]
 
   private static let search = "it generates text in a loop around a whole decoder, which is a program and no layer"
