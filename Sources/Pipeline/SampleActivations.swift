@@ -82,7 +82,9 @@ struct SampleActivations: ActivationSource {
     try runner.run(started) { (result, count) throws(Failure) in
       for (index, request) in requests.enumerated() {
         guard let tensor = result.values[request.value], request.batchAxis < tensor.dims.count else {
-          throw Failure(.internalError, "the run gives no samples of '\(graph[request.value].name)'")
+          throw Failure(
+            .badRunInput, "'\(graph[request.value].name)' has no axis of samples, so that samples cannot be told apart in it",
+            advice: "leave --samples out: the model is then checked on random inputs")
         }
         parts[index].append(tensor.dims[request.batchAxis] > count ? try tensor.selecting(Array(0..<count), axis: request.batchAxis) : tensor)
       }
