@@ -26,13 +26,13 @@ extension Graph {
 private struct Inlining {
   private var graph: Graph
   private var order: [NodeID] = []
-  private var taken: Set<String>
+  private var names: FreshNames
   private var rest: Int
 
   init(_ graph: Graph, limit: Int) {
     self.graph = graph
     rest = limit
-    taken = Set(graph.values.handles.map { graph.values[$0].name })
+    names = FreshNames(graph)
   }
 
   func finish() throws(Failure) -> Graph {
@@ -67,7 +67,7 @@ private struct Inlining {
     func read(_ value: ValueID) -> ValueID {
       if let known = map[value] { return known }
       var copy = body.values[value]
-      copy.name = freshName("\(name)/\(copy.name)")
+      copy.name = names.make("\(name)/\(copy.name)")
       copy.record = nil
       copy.origin = nil
       let made = graph.values.append(copy)
@@ -100,15 +100,5 @@ private struct Inlining {
     for (index, output) in node.outputs.enumerated() { if let output { graph.values[output].definition = .node(id, result: index) } }
     _ = graph.nodes.append(node)
     order.append(id)
-  }
-
-  private mutating func freshName(_ stem: String) -> String {
-    var name = stem
-    var count = 1
-    while !taken.insert(name).inserted {
-      name = "\(stem)_\(count)"
-      count += 1
-    }
-    return name
   }
 }

@@ -10,32 +10,21 @@ public struct Patch: Sendable {
   private var graph: Graph
   private var added: [NodeID] = []
   private var replacements: [ValueID: ValueID] = [:]
-  private var taken: Set<String>
+  private var names: FreshNames
 
   public init(_ graph: Graph) {
     base = graph
     self.graph = graph
-    taken = Set(graph.values.handles.map { graph.values[$0].name })
+    names = FreshNames(graph)
   }
 
   public var isEmpty: Bool { added.isEmpty && replacements.isEmpty }
   /// Values replaced and what takes their place.
   public var replaced: [(old: ValueID, new: ValueID)] { replacements.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 } }
 
-  /// A name that no value has, starting with `stem`.
-  private mutating func freshName(_ stem: String) -> String {
-    var name = stem
-    var count = 1
-    while !taken.insert(name).inserted {
-      name = "\(stem)_\(count)"
-      count += 1
-    }
-    return name
-  }
-
   /// Adds a graph input.
   public mutating func addInput(_ name: String, _ type: TensorType) throws(Failure) -> ValueID {
-    guard taken.insert(name).inserted else { throw Failure(.duplicateName, "the graph already has a value '\(name)'", at: .element(name)) }
+    guard names.take(name) else { throw Failure(.duplicateName, "the graph already has a value '\(name)'", at: .element(name)) }
     let id = graph.values.append(Value(name: name, definition: .input(graph.inputs.count), declaredType: type))
     graph.inputs.append(id)
     return id
@@ -44,7 +33,7 @@ public struct Patch: Sendable {
   public mutating func addOutput(_ value: ValueID) { graph.outputs.append(value) }
 
   public mutating func addConstant(_ stem: String, _ tensor: Tensor) -> ValueID {
-    graph.values.append(Value(name: freshName(stem), definition: .constant(tensor), declaredType: tensor.type))
+    graph.values.append(Value(name: names.make(stem), definition: .constant(tensor), declaredType: tensor.type))
   }
 
   /// Adds a node with `results` results; gives them.
@@ -52,7 +41,7 @@ public struct Patch: Sendable {
     let id = NodeID(raw: UInt32(graph.nodes.count))
     var outputs: [ValueID] = []
     for index in 0..<results {
-      outputs.append(graph.values.append(Value(name: freshName(results == 1 ? stem : "\(stem).\(index)"), definition: .node(id, result: index))))
+      outputs.append(graph.values.append(Value(name: names.make(results == 1 ? stem : "\(stem).\(index)"), definition: .node(id, result: index))))
     }
     _ = graph.nodes.append(Node(op, inputs, outputs: outputs, name: outputs.first.map { graph.values[$0].name } ?? stem, origins: origins))
     added.append(id)
