@@ -57,7 +57,7 @@ public enum WeightsWriter {
     try AtomicOutput.write(segments, to: path, protecting: sources(all))
   }
 
-  private static func sources(_ weights: [(name: String, tensor: Tensor)]) -> [String] {
+  static func sources(_ weights: [(name: String, tensor: Tensor)]) -> [String] {
     var names: Set<String> = []
     for (_, tensor) in weights { if case .mapped(let source, _) = tensor.storage { names.insert(source.name) } }
     return names.sorted()

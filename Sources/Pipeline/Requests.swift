@@ -31,6 +31,15 @@ public struct CommonRequest: Sendable {
   var runOptions: RunOptions { RunOptions(threads: threads ?? RunOptions.cores, precision: roundsToBFloat16 ? .bfloat16 : .float32) }
 }
 
+/// What a writer is told beside graph and path.
+public struct WritingOptions: Sendable {
+  /// The output format by name; nil: by the suffix.
+  public var format: String?
+  /// Dimensions of inputs by name, for formats that need types.
+  var shapes: [String: [Int]] = [:]
+  public init() {}
+}
+
 /// `vitconv convert`.
 public struct ConversionRequest: Sendable {
   public var input: String
@@ -41,6 +50,7 @@ public struct ConversionRequest: Sendable {
   public var blocks = "all"
   public var budget: Budget?
   public var samples: String?
+  public var writing = WritingOptions()
   public var common = CommonRequest()
   public init(input: String, output: String) {
     self.input = input

@@ -27,6 +27,13 @@ struct ConvertCommand: ParsableCommand {
   var output: String?
 
   @Option(
+    help: ArgumentHelp(
+      "The output format, where the suffix leaves it open: onnx, vcg, keras (an archive), keras-h5 (a whole model), hdf5 or safetensors (weights).",
+      valueName: "name"),
+    completion: .list(["onnx", "vcg", "keras", "keras-h5", "hdf5", "safetensors"]))
+  var format: String?
+
+  @Option(
     help: ArgumentHelp("A rewrite and its settings; may be given again, applied in order.", valueName: "name[:key=value]"),
     completion: .list(["fcvit", "oamixer"]))
   var rewrite: [String] = []
@@ -69,6 +76,7 @@ struct ConvertCommand: ParsableCommand {
     let console = Console(common)
     guard !listRewrites, let model, let output else { return try console.print(CatalogueReport()) }
     var request = ConversionRequest(input: model, output: output)
+    request.writing.format = format
     request.rewrites = rewrite
     request.blocks = blocks
     request.budget = budget?.budget
