@@ -96,7 +96,7 @@ let package = Package(
     tests("GraphIRTests", ["GraphIR"]),
     tests("DifferentiationTests", ["Differentiation", "Execution", "TestSupport"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
-    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Canonicalization", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
+    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Canonicalization", "GraphText", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
     tests("KernelsTests", ["Kernels", "CVector"]),
     tests("FormatImageTests", ["FormatImage"]),

@@ -54,7 +54,10 @@ public enum Conversion {
     guard let write = format.write else { throw Failure(.notExpressible, "\(format.name) is read only", at: .init(file: request.output)) }
     var options = request.writing
     options.shapes = request.common.shapes
-    try write(graph, request.output, options)
+    if options.opset != nil, format.name != FormatRegistry.onnx.name {
+      throw Failure(.usage, "--opset is for ONNX files, and '\(request.output)' is \(format.name)")
+    }
+    try write(try options.layout.applied(to: graph, shapes: options.shapes), request.output, options)
   }
 
   /// The output as a reader finds it. A file of weights alone may leave open what a graph needs; then the input's facts hold.

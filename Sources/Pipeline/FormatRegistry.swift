@@ -92,7 +92,7 @@ enum FormatRegistry {
         FileFacts(format: "onnx", producer: producer, parameters: header.parameterCount, byteCount: header.byteCount, operators: header.operatorCounts)
       )
     },
-    write: { (graph, path, _) throws(Failure) in try ONNXWriter.write(graph, to: path) })
+    write: { (graph, path, options) throws(Failure) in try ONNXWriter.write(graph.spelled(forOpset: options.opset), to: path) })
 
   /// Reads a model: `-` is standard input.
   static func read(_ path: String, options: CheckpointOptions = CheckpointOptions(), sink: inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts) {
@@ -124,5 +124,17 @@ enum FormatRegistry {
       throw Failure(.usage, "the suffix of '\(path)' names no output format", advice: "use one of \(suffixes), or name the format with --format")
     }
     return format
+  }
+}
+
+extension Graph {
+  /// The graph for another version of the operator set. Nothing of the file that it was read from is then copied: each node
+  /// is spelled anew, and what the file held beside the graph is left behind.
+  fileprivate func spelled(forOpset version: Int?) -> Graph {
+    guard let version, version != opsets[""] else { return self }
+    var result = (try? inliningCalls()) ?? self
+    result.opsets[""] = version
+    result.source = nil
+    return result
   }
 }

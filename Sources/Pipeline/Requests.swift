@@ -35,6 +35,11 @@ public struct CommonRequest: Sendable {
 public struct WritingOptions: Sendable {
   /// The output format by name; nil: by the suffix.
   public var format: String?
+  /// The version of the operator set of ONNX files; nil: the graph's own.
+  public var opset: Int?
+  public var layout = ImageLayout.keep
+  /// Operator sets that can be asked for.
+  public static let opsets = 17...28
   /// Dimensions of inputs by name, for formats that need types.
   var shapes: [String: [Int]] = [:]
   public init() {}

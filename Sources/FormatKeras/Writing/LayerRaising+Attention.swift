@@ -41,7 +41,7 @@ extension LayerRaising {
     case .constant, .computed: return false
     }
     guard block.mechanism == "softmax", [.selfAttention, .causal, .cross].contains(block.family), block.qkNorm == "none", !block.rotary,
-      hasMask == block.causal, block.inputLayout == .batchFirst, block.outputLayout == .batchFirst, block.outputHasBias,
+      hasMask == block.causal, !hasMask || maskCount(block) == 1, block.inputLayout == .batchFirst, block.outputLayout == .batchFirst, block.outputHasBias,
       let output = block.outputProjection, block.heads > 0, block.headDim > 0, block.valueDim > 0
     else { return false }
     let inner = block.heads.multipliedReportingOverflow(by: block.headDim)
@@ -49,6 +49,37 @@ extension LayerRaising {
     return !inner.overflow && !values.overflow && block.query.weight.columns == inner.partialValue && block.key.weight.columns == inner.partialValue
       && block.value.weight.columns == values.partialValue && output.weight.rows == values.partialValue
       && [block.input, block.keyInput, block.output].allSatisfy { typed.shape(of: $0).map { $0.rank == 3 } ?? true }
+  }
+
+  /// How many masks are put on the block's scores; nil where something else is done to them. Keras's own causal mask
+  /// stands for the causal one alone.
+  private func maskCount(_ block: ProjectedAttention) -> Int? {
+    let core: NodeID
+    switch block.core {
+    case .softmax(let node, _, _, _), .fused(let node): core = node
+    }
+    guard
+      let softmax = graph.liveNodes.first(where: { id, node in
+        if case .softmax(.softmax) = node.op { id == core || node.origins.contains(core) } else { false }
+      })?.1
+    else { return nil }
+    var count = 0
+    var value = softmax.input(0)
+    while let current = value, let producer = graph.producer(of: current) {
+      let node = graph[producer]
+      switch node.op {
+      case .binary(.add) where constant(node.input(1)) != nil:
+        count += 1
+        value = node.input(0)
+      case .select where constant(node.input(0)) != nil && (constant(node.input(1)) == nil) != (constant(node.input(2)) == nil):
+        count += 1
+        value = constant(node.input(1)) == nil ? node.input(1) : node.input(2)
+      case .binary(.multiply) where constant(node.input(1))?.count == 1, .layout(.reshape), .layout(.transpose): value = node.input(0)
+      case .matrix: return count
+      default: return nil
+      }
+    }
+    return nil
   }
 
   /// Whether `value` is made before `other`.

@@ -154,6 +154,7 @@ extension LayerRaising {
     _ op: BinaryOp, _ value: ValueID, _ constant: Tensor, constantFirst: Bool, _ dims: [Dim], _ element: ElementType, _ site: RaisingSite
   ) throws(Failure) -> PlacedValue {
     let x = try standing(value)
+    let stem = constantName(site.node.inputs.compactMap { $0 }.first { self.constant($0) != nil })
     let widens = try self.dims(value) != dims
     if !widens, let laid = try? laid(constant, on: x), element.isFloatingPoint, op != .prelu {
       if let single = constant.scalar {
@@ -166,12 +167,12 @@ extension LayerRaising {
         }
       }
       switch op {
-      case .add: return PlacedValue(try shifted(x.tensor, by: laid, site), order: x.order)
+      case .add: return PlacedValue(try shifted(x.tensor, by: laid, site, stem: stem), order: x.order)
       case .subtract:
-        if constantFirst { return PlacedValue(try shifted(try rescaled(x.tensor, scale: -1), by: laid, site), order: x.order) }
-        return PlacedValue(try shifted(x.tensor, by: try laid.mapped { -$0 }, site), order: x.order)
-      case .multiply: return PlacedValue(try scaled(x.tensor, by: laid, site), order: x.order)
-      case .divide where !constantFirst: return PlacedValue(try scaled(x.tensor, by: try laid.mapped { 1 / $0 }, site), order: x.order)
+        if constantFirst { return PlacedValue(try shifted(try rescaled(x.tensor, scale: -1), by: laid, site, stem: stem), order: x.order) }
+        return PlacedValue(try shifted(x.tensor, by: try laid.mapped { -$0 }, site, stem: stem), order: x.order)
+      case .multiply: return PlacedValue(try scaled(x.tensor, by: laid, site, stem: stem), order: x.order)
+      case .divide where !constantFirst: return PlacedValue(try scaled(x.tensor, by: try laid.mapped { 1 / $0 }, site, stem: stem), order: x.order)
       default: break
       }
     }
@@ -217,7 +218,7 @@ extension LayerRaising {
   }
 
   /// `x * c` as an EinsumDense without bias.
-  mutating func scaled(_ x: LayerTensor, by factor: Tensor, _ site: RaisingSite) throws(Failure) -> LayerTensor {
+  mutating func scaled(_ x: LayerTensor, by factor: Tensor, _ site: RaisingSite, stem: String? = nil) throws(Failure) -> LayerTensor {
     let axes = factor.dims.indices.filter { factor.dims[$0] != 1 }
     guard let letters = LayerRaising.letters(x.dims.count) else { throw refusal(site, "more axes than there are letters") }
     let all = String(letters)
@@ -227,7 +228,7 @@ extension LayerRaising {
       [
         "equation": .string("\(all),\(String(axes.map { letters[$0] }))->\(all)"), "output_shape": LayerTensor.json(Array(x.dims.dropFirst())),
         "bias_axes": .null,
-      ], [.tensor(x)], x.dims, x.element, stem: site.module.map { "\($0)_scale" },
+      ], [.tensor(x)], x.dims, x.element, stem: stem ?? site.module.map { "\($0)_scale" },
       groups: [VariableGroup(variables: [VariableDraft("kernel") { () throws(Failure) in try factor.reshaped(own) }])])
   }
 
@@ -252,6 +253,17 @@ extension LayerRaising {
           VariableDraft("bias") { () throws(Failure) in try constant.reshaped(Array(constant.dims[first...])) },
         ])
       ])
+  }
+
+  /// The name that the model gives a constant, where it is more than a number of the exporter's.
+  func constantName(_ value: ValueID?) -> String? {
+    guard let value else { return nil }
+    var id = value
+    while case .node(let producer, _) = graph[id].definition, let operand = graph[producer].input(0), constant(operand) != nil { id = operand }
+    let name = graph[id].name
+    guard !name.contains("::"), !name.hasPrefix("/"), name.contains(where: { $0 == "." || $0 == "_" }), !name.contains("output_"), !name.hasPrefix("val_")
+    else { return nil }
+    return name.split(separator: "/").joined(separator: "_")
   }
 
   static func letters(_ count: Int) -> [Character]? {

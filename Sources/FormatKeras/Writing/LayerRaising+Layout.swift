@@ -35,7 +35,9 @@ extension LayerRaising {
   /// others.
   private func rearranged(_ op: LayoutOp, _ tensor: Tensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> Tensor? {
     switch op {
-    case .expand:
+    // A repetition that widens axes of size 1 alone is an expansion.
+    case .tile where tensor.dims.count == dims.count && !zip(tensor.dims, dims).allSatisfy({ $0 == 1 || $1 == Dim($0) }): return nil
+    case .expand, .tile:
       guard tensor.dims.count <= dims.count else { throw refusal(site, "it has fewer axes than its operand") }
       // Repetition along numbers is carried out, along open axes it is what broadcasting does anyway.
       let sizes = [Int](repeating: 1, count: dims.count - tensor.dims.count) + tensor.dims
@@ -229,7 +231,7 @@ extension LayerRaising {
       }
     }
     guard hasConstants else { return PlacedValue(joined, order: standing.order) }
-    return PlacedValue(try shifted(joined, by: try assembled(constants, axis: axis, dims, joined.element, site), site, stem: "tokens"))
+    return PlacedValue(try shifted(joined, by: try assembled(constants, axis: axis, dims, joined.element, site), site, stem: constantName(operands.first { constant($0) != nil })))
   }
 
   /// The constants in their places along the axis, zeros elsewhere; the axis of samples is 1.
