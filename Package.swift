@@ -76,7 +76,7 @@ let package = Package(
     // Finds attention blocks in a canonical graph.
     library("Recognition", ["Inference"]),
     // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
-    library("FormatKeras", ["Recognition", "FormatHDF5", "CZip"]),
+    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "CZip"]),
     // Plans and runs a TypedGraph.
     library("Execution", ["Inference"]),
     // The rewrite contract and catalogue.

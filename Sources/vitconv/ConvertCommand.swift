@@ -80,7 +80,9 @@ struct ConvertCommand: ParsableCommand {
     if blocks == "auto", budget == nil { throw ValidationError("--blocks auto needs --budget METRIC=VALUE") }
     if budget != nil, sampleOptions.samples == nil { throw ValidationError("--budget needs --samples to be measured on") }
     if rewrite.isEmpty, blocks != "all" || budget != nil { throw ValidationError("--blocks and --budget choose where to rewrite; give --rewrite NAME") }
-    if let opset, !WritingOptions.opsets.contains(opset) { throw ValidationError("--opset \(opset) is none of \(WritingOptions.opsets.lowerBound) to \(WritingOptions.opsets.upperBound)") }
+    if let opset, !WritingOptions.opsets.contains(opset) {
+      throw ValidationError("--opset \(opset) is none of \(WritingOptions.opsets.lowerBound) to \(WritingOptions.opsets.upperBound)")
+    }
     if let report, report == output { throw ValidationError("--report and --output name the same file") }
   }
 

@@ -160,7 +160,8 @@ extension LayerRaising {
       if let single = constant.scalar {
         switch op {
         case .add: return PlacedValue(try rescaled(x.tensor, offset: single), order: x.order)
-        case .subtract: return PlacedValue(try constantFirst ? rescaled(x.tensor, scale: -1, offset: single) : rescaled(x.tensor, offset: -single), order: x.order)
+        case .subtract:
+          return PlacedValue(try constantFirst ? rescaled(x.tensor, scale: -1, offset: single) : rescaled(x.tensor, offset: -single), order: x.order)
         case .multiply: return PlacedValue(try rescaled(x.tensor, scale: single), order: x.order)
         case .divide where !constantFirst && single != 0: return PlacedValue(try rescaled(x.tensor, scale: 1 / single), order: x.order)
         default: break

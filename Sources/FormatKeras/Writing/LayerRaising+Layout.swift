@@ -69,7 +69,8 @@ extension LayerRaising {
     let element = tensor.elementType
     let one = try operation("numpy", "GetItem", [:], [.tensor(input), .list(first)], [batch], input.element)
     let column = try operation("numpy", "Reshape", ["newshape": .integers([-1, 1])], [.tensor(one)], [batch, 1], input.element)
-    let floats = column.element == element ? column : try operation("core", "Cast", ["dtype": .string(element.kerasName)], [.tensor(column)], [batch, 1], element)
+    let floats =
+      column.element == element ? column : try operation("core", "Cast", ["dtype": .string(element.kerasName)], [.tensor(column)], [batch, 1], element)
     let zeros = try operation("numpy", "ZerosLike", [:], [.tensor(floats)], [batch, 1], element)
     let made = try layer(
       "Dense", ["units": .integer(count), "activation": .string("linear"), "use_bias": .bool(true)], [.tensor(zeros)], [batch, Dim(count)], element,
@@ -231,7 +232,9 @@ extension LayerRaising {
       }
     }
     guard hasConstants else { return PlacedValue(joined, order: standing.order) }
-    return PlacedValue(try shifted(joined, by: try assembled(constants, axis: axis, dims, joined.element, site), site, stem: constantName(operands.first { constant($0) != nil })))
+    return PlacedValue(
+      try shifted(
+        joined, by: try assembled(constants, axis: axis, dims, joined.element, site), site, stem: constantName(operands.first { constant($0) != nil })))
   }
 
   /// The constants in their places along the axis, zeros elsewhere; the axis of samples is 1.

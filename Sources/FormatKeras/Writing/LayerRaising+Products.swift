@@ -86,7 +86,8 @@ extension LayerRaising {
       [
         "equation": .string("\(String(input)),\(String(kernel))->\(String(output))"), "output_shape": LayerTensor.json(Array(dims.dropFirst())),
         "bias_axes": .null,
-      ], [.tensor(x)], dims, element, stem: site.module, groups: [VariableGroup(variables: [VariableDraft("kernel") { () throws(Failure) in try weight.reshaped(shape) }])])
+      ], [.tensor(x)], dims, element, stem: site.module,
+      groups: [VariableGroup(variables: [VariableDraft("kernel") { () throws(Failure) in try weight.reshaped(shape) }])])
   }
 
   private mutating func einsum(_ equation: String, _ site: RaisingSite) throws(Failure) {
@@ -97,7 +98,9 @@ extension LayerRaising {
     if site.node.inputs.count == 2, constants.filter({ $0 != nil }).count == 1, let form = EinsumForm(plain) {
       let index = constants[0] == nil ? 0 : 1
       // The layer takes the constant second, and the axis of samples first on both sides.
-      if let weight = constants[1 - index], form.terms[index].first == form.output.first, form.terms[index].count > 1, Set(form.output).count == form.output.count {
+      if let weight = constants[1 - index], form.terms[index].first == form.output.first, form.terms[index].count > 1,
+        Set(form.output).count == form.output.count
+      {
         let x = try self.plain(site.node.inputs[index])
         let made = try layer(
           "EinsumDense",

@@ -14,7 +14,9 @@ extension LayerRaising {
     case .layer(let axis, let epsilon): place(result, try layerNorm(x, axis: axis, epsilon: epsilon, site))
     case .rms(let axis, let epsilon):
       let axis = axis < 0 ? axis + rank : axis
-      guard axis == rank - 1, let scale = constant(site.node.input(1)) else { throw refusal(site, "it runs over several axes, or its scale depends on the input") }
+      guard axis == rank - 1, let scale = constant(site.node.input(1)) else {
+        throw refusal(site, "it runs over several axes, or its scale depends on the input")
+      }
       let width = scale.count
       let made = try layer(
         "RMSNormalization", ["axis": .integer(x.order[axis]), "epsilon": .number(LayerRaising.decimal(epsilon))], [.tensor(x.tensor)], x.tensor.dims,
