@@ -120,12 +120,22 @@ final class PlanBuilder {
   // MARK: Facts
 
   func type(of value: ValueID) throws(Failure) -> (element: ElementType, dims: [Int]?) {
-    guard let type = typed.type(of: value), let dims = type.shape?.concrete, let count = dims.checkedProduct, count < 1 << 40 else {
-      throw Failure(
-        .operatorNotRunnable, "the shape of '\(graph[value].name)' is not known before the run", at: .element(graph[value].name),
-        advice: "give the input shapes, for example with --shape NAME=D0,D1")
+    if let type = typed.type(of: value), let dims = type.shape?.concrete {
+      guard let count = dims.checkedProduct, count < 1 << 40 else { throw tooLarge(value, dims) }
+      return (type.element, dims)
     }
-    return (type.element, dims)
+    throw Failure(
+      .operatorNotRunnable, "the shape of '\(graph[value].name)' is not known before the run", at: .element(graph[value].name),
+      advice: "give the input shapes, for example with --shape NAME=D0,D1")
+  }
+
+  /// Of a size that no machine holds, at the node that makes it.
+  private func tooLarge(_ value: ValueID, _ dims: [Int]) -> Failure {
+    guard let producer = graph.producer(of: value) else {
+      return Failure(.sizeOverflow, "'\(graph[value].name)' has dimensions \(dims)", at: .element(graph[value].name))
+    }
+    let node = graph[producer]
+    return Failure(.sizeOverflow, "\(node.op.name.mnemonic): a result of dimensions \(dims)", at: .element(graph.label(of: node)))
   }
 
   func dims(of value: ValueID) throws(Failure) -> [Int] { try type(of: value).dims ?? [] }

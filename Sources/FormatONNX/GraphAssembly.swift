@@ -175,7 +175,8 @@ struct GraphAssembly {
     for name in free.sorted() { captures.append((name, try lookUp(name, by: message))) }
     func passThrough(_ reason: String) throws(Failure) {
       foreign.note(message, reason: reason)
-      try verbatim(.foreign(ForeignOp(domain: message.domain, name: message.opType, reason: reason)), message, operands: operands, captures: captures, record: record)
+      try verbatim(
+        .foreign(ForeignOp(domain: message.domain, name: message.opType, reason: reason)), message, operands: operands, captures: captures, record: record)
     }
 
     let domain = message.domain == "ai.onnx" ? "" : message.domain

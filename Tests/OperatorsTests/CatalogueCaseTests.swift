@@ -21,7 +21,7 @@ import Testing
 
     init(_ file: String) {
       var sink = DiagnosticSink()
-      let path = Fixtures.path("models/\(file)")
+      let path = Fixtures.path(file)
       let graph: Graph
       do { graph = try ONNXReader.read(try ByteSource(mapping: path), path: path, sink: &sink).graph } catch { fatalError("\(error)") }
       unknown = sink.diagnostics.map(\.message)
@@ -50,7 +50,9 @@ import Testing
   /// The last two of com.microsoft's other operators, and of normalizations of older versions and other precisions
   /// (fixtures/make/contributed_cases.py).
   static let models =
-    [15, 17, 21].map { Model("catalogue_\($0).onnx") } + [Model("contributed_21.onnx")] + [7, 9, 17, 21, 23].map { Model("normalizations_\($0).onnx") }
+    ["catalogue_15", "catalogue_17", "catalogue_21", "contributed_21", "contributed_28", "normalizations_17", "normalizations_21", "normalizations_23"].map {
+      Model("models/\($0).onnx")
+    } + [Model("data/normalizations_7.onnx"), Model("data/normalizations_9.onnx")]
 
   struct Case: CustomStringConvertible, Sendable {
     let model: Int

@@ -38,8 +38,9 @@ enum ContributedRules {
       return list.giving(list.add(.layout(.pad(mode)), operands))
     },
     "ExpandDims": { view throws(Failure) in
-      guard let axis = view.constant(at: 1)?.integers(), axis.count == 1 else { return .unsupported("its axis is computed") }
-      return .op(.layout(.unsqueeze), of: view, first: 1, then: [try Tensor.vector(axis)])
+      var list = StepList()
+      let axis = list.add(.layout(.reshape(allowZero: false)), list.add(.cast(to: .int64), .operand(1)), .constant(try Tensor.vector([1])))
+      return list.giving(list.add(.layout(.unsqueeze), .operand(0), axis))
     },
     // What gradients are left out for changes nothing here.
     "TorchEmbedding": { view throws(Failure) in .steps([.init(.indexing(.gather(axis: 0)), [.operand(0), .operand(1)])]) },
@@ -127,9 +128,13 @@ enum ContributedRules {
     "UnfoldTensor": { view throws(Failure) in
       let (axis, step) = (try view.int("dim", default: -1), try view.int("step", default: 1))
       guard let size = try view.int("size"), size > 0, step > 0 else { throw view.bad("size", "or 'step' is missing or not positive") }
-      guard let shape = view.type(at: 0)?.shape, -shape.rank..<shape.rank ~= axis else { return .unsupported("its rank is not declared, or its axis not in it") }
+      guard let shape = view.type(at: 0)?.shape, -shape.rank..<shape.rank ~= axis else {
+        return .unsupported("its rank is not declared, or its axis not in it")
+      }
       let first = axis < 0 ? axis + shape.rank : axis
-      guard let length = shape[first].value, length >= size, length < 1 << 20, size < 1 << 12 else { return .unsupported("its axis is not declared, or too short") }
+      guard let length = shape[first].value, length >= size, length < 1 << 20, size < 1 << 12 else {
+        return .unsupported("its axis is not declared, or too short")
+      }
       let starts = Array(stride(from: 0, through: length - size, by: step))
       let places = try Tensor.vector(starts.flatMap { start in (start..<start + size).map { $0 } }).reshaped([starts.count, size])
       var list = StepList()

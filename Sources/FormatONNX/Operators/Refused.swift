@@ -5,6 +5,8 @@
 enum RefusedOperators {
   static func reason(domain: String, opType: String) -> String? { domains[domain] ?? reasons[domain]?[opType] }
 
+  static func names(domain: String) -> [String] { (reasons[domain] ?? [:]).keys.sorted() }
+
   /// Whole domains.
   private static let domains = [
     "com.microsoft.nchwc": "its layout is that of one machine's vectors: save the model before that optimization, at the extended level",

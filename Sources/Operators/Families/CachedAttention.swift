@@ -59,6 +59,8 @@ struct CachedAttention: CataloguedOperator {
     if let mask = operands.fact(places.mask) { try checkElement(mask, [.int32, .int64], "a mask") }
     guard let sizes = try sizes(operands.map { $0?.type }), past == nil || past?.type.shape != nil else { return results([nil, nil, nil, nil]) }
     let (batch, heads) = (sizes.batch, sizes.keyHeads)
+    let types = operands.map { $0?.type }
+    if !isPackedRow(types) { try plain().checkOperands(Array(types.prefix(3)), sizes, sizes.newTokens) }
     var room = Dim(0)
     if let shape = past?.type.shape {
       try checkRank(past, isProjected ? 5 : 4, "the past")
