@@ -5,6 +5,7 @@
 #   make test      all tests
 #   make bench     time and memory beside cp and ONNX Runtime
 #   make conformance  the backend tests of the onnx package, on vitconv and ONNX Runtime: docs/conformance.md
+#   make keras-oracle  Keras, onnx.checker and ONNX Runtime on what vitconv writes for them
 #   make fixtures  trains and draws the fixtures again
 #   make format    formats the sources; `make lint` only checks
 #   make proto     the C in Sources/CONNX again from schemas/onnx.proto
@@ -36,7 +37,7 @@ define install
 	fi
 endef
 
-.PHONY: proto build demo test bench conformance fixtures format lint manual install deps swift clean
+.PHONY: proto build demo test bench conformance keras-oracle fixtures format lint manual install deps swift clean
 
 swift:
 	@command -v swift >/dev/null || { echo "make: Swift 6.2 or newer is needed and was not found: https://www.swift.org/install" >&2; exit 1; }
@@ -88,6 +89,16 @@ bench: build $(VENV)/bench/.ready
 
 conformance: build $(VENV)/conformance/.ready
 	$(VENV)/conformance/bin/python conformance/conformance.py $(BIN)
+
+$(VENV)/keras/.ready: conformance/keras-requirements.txt
+	$(call venv,keras,$<)
+
+# What the tools that the files are for say of them. ZOO: folders with models and arrays beside them.
+ZOO ?= fixtures/keras fixtures/models/zoo
+keras-oracle: build $(VENV)/keras/.ready
+	$(VENV)/keras/bin/python -W ignore conformance/keras_oracle.py $(BIN) $(ZOO)
+	$(VENV)/keras/bin/python conformance/opset_oracle.py $(BIN) $(ZOO)
+	$(VENV)/keras/bin/python conformance/roundtrip.py $(BIN) $(ZOO)
 
 # Training takes about half an hour; the small files are committed.
 fixtures: $(VENV)/fixtures/.ready

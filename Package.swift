@@ -29,7 +29,8 @@ let package = Package(
     .executable(name: "vitconv", targets: ["vitconv"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // C: system calls that Swift's Glibc module leaves out.
@@ -76,7 +77,7 @@ let package = Package(
     // Finds attention blocks in a canonical graph.
     library("Recognition", ["Inference"]),
     // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
-    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "CZip"]),
+    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "CZip", "Yams"]),
     // Plans and runs a TypedGraph.
     library("Execution", ["Inference"]),
     // The rewrite contract and catalogue.

@@ -11,6 +11,8 @@ public struct CheckpointOptions: Sendable {
   public var heads: Int?
   /// A file with the architecture: a configuration in JSON, or a model with the same one.
   public var configuration: String?
+  /// A file that describes layers of the user's own (docs/keras.md).
+  public var customLayers: String?
   /// Height and width of images, where no weight tells them.
   public var imageSize: [Int]?
   public init() {}
@@ -290,7 +292,7 @@ struct Checkpoint {
 
   private func model(_ className: String, _ config: JSON, sink: inout DiagnosticSink) throws(Failure) -> Graph {
     let store = try WeightStore(files: files, legacyRoot: legacyRoot)
-    var builder = KerasBuilder(name: config["name"]?.string ?? "model", store: store, version: version, custom: CustomLayers())
+    var builder = KerasBuilder(name: config["name"]?.string ?? "model", store: store, version: version, custom: try CustomLayers(file: options.customLayers))
     let outputs: [(name: String, value: ValueID)]
     if config["layers"]?.array != nil {
       let model = try KerasModel(className: className, config: config)

@@ -66,9 +66,8 @@ public enum Conversion {
     do throws(Failure) {
       return try FormatRegistry.read(request.output, options: request.common.readOptions, sink: &sink).1
     } catch {
-      guard
-        [FormatRegistry.keras.name, FormatRegistry.safetensors.name].contains(try FormatRegistry.output(request.output, named: request.writing.format).name)
-      else { throw error }
+      // Files for other programs may hold what this one does not read.
+      guard try FormatRegistry.output(request.output, named: request.writing.format).name != FormatRegistry.onnx.name else { throw error }
       var facts = input
       facts.byteCount = try ByteSource(mapping: request.output).count
       return facts

@@ -79,7 +79,8 @@ import Testing
   @Test func safetensorsAreCopiedExactly() throws {
     let tensors: [(String, String, [Int], [UInt8])] = [
       ("a.bf16", "BF16", [3], [1, 2, 3, 0xC0, 0x7F, 0xFF]), ("b.f8", "F8_E4M3", [2, 2], [0x7F, 0x80, 1, 0xFE]), ("c.f8", "F8_E5M2", [1], [0x7D]),
-      ("d.half", "F16", [1, 1], [0x00, 0x7C]), ("e.flag", "BOOL", [2], [1, 0]), ("f.none", "F32", [0, 4], []), ("g.steps", "I64", [], [9, 0, 0, 0, 0, 0, 0, 0]),
+      ("d.half", "F16", [1, 1], [0x00, 0x7C]), ("e.flag", "BOOL", [2], [1, 0]), ("f.none", "F32", [0, 4], []),
+      ("g.steps", "I64", [], [9, 0, 0, 0, 0, 0, 0, 0]),
     ]
     var header = #"{"__metadata__":{"format":"pt","note":"a \"b\" \u00e9"}"#
     var data: [UInt8] = []
@@ -93,7 +94,9 @@ import Testing
       try Data(length + Array(header.utf8) + data).write(to: URL(fileURLWithPath: folder + "/a.safetensors"))
       try Self.write(try Self.read(folder + "/a.safetensors"), folder + "/b.safetensors")
       try Self.write(try Self.read(folder + "/b.safetensors"), folder + "/c.safetensors")
-      let (b, c) = (try Data(contentsOf: URL(fileURLWithPath: folder + "/b.safetensors")), try Data(contentsOf: URL(fileURLWithPath: folder + "/c.safetensors")))
+      let (b, c) = (
+        try Data(contentsOf: URL(fileURLWithPath: folder + "/b.safetensors")), try Data(contentsOf: URL(fileURLWithPath: folder + "/c.safetensors"))
+      )
       #expect(b == c)
       let size = b.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
       let json = try #require(try JSONSerialization.jsonObject(with: b.dropFirst(8).prefix(size)) as? [String: [String: Any]])

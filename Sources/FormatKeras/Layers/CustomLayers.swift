@@ -6,10 +6,15 @@ internal import Tensors
 /// Layers that Keras does not have and checkpoints of vision transformers commonly do, known by their class and checked by
 /// the shapes of their weights. A class of that name whose weights do not fit is not taken for one of them.
 struct CustomLayers {
-  init() {}
+  /// What the user describes, by class or by class and layer; it goes before what is known here.
+  private let described: [String: CustomLayerDefinition]
+
+  /// - Parameter file: the user's descriptions.
+  init(file: String? = nil) throws(Failure) { described = try file.map { (path) throws(Failure) in try CustomLayerFile.read(path) } ?? [:] }
 
   /// What the layer gives; nil when its class is none of these.
   func call(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    if let own = described["\(call.layer.className).\(call.layer.name)"] ?? described[call.layer.className] { return try own.call(call, &builder) }
     switch call.layer.className {
     case "Patches", "PatchExtractor", "PatchExtraction", "PatchExtract", "ExtractPatches": return try patches(call, &builder)
     case "PatchEncoder", "PatchEmbedding", "PatchEmbeddings", "PatchEmbed": return try patchEncoder(call, &builder)

@@ -127,11 +127,32 @@ extension LayerRaising {
     // Both in the order of the first.
     let right = try turned(try standing(b), to: left.axes)
     let turnedDims = left.axes.map { dims[$0] }
+    if op == .add, let sum = try unambiguousSum(left.tensor, right, turnedDims, element) { return PlacedValue(sum, order: left.order) }
     let merging: [BinaryOp: String] = [.add: "Add", .subtract: "Subtract", .multiply: "Multiply", .maximum: "Maximum", .minimum: "Minimum"]
-    if let name = merging[op], left.tensor.dims[0] == right.dims[0], left.tensor.dims.count > 1, element.isFloatingPoint {
+    if let name = merging[op], left.tensor.dims.count > 1, left.tensor.dims[0] == right.dims[0], element.isFloatingPoint {
       return PlacedValue(try layer(name, [:], [.list([.tensor(left.tensor), .tensor(right)])], turnedDims, element), order: left.order)
     }
     return PlacedValue(try operation(op, .tensor(left.tensor), .tensor(right), turnedDims, element, site), order: left.order)
+  }
+
+  /// Keras adds a second operand that has but one axis larger than 1 as a bias of the channels, whichever axis that is, where
+  /// the sizes agree by chance. Such an operand goes first; where both are of that kind, its negative is subtracted. nil:
+  /// there is nothing to mistake.
+  private mutating func unambiguousSum(_ a: LayerTensor, _ b: LayerTensor, _ dims: [Dim], _ element: ElementType) throws(Failure) -> LayerTensor? {
+    guard let axis = LayerRaising.biasAxis(b.dims), axis != b.dims.count - 1 else { return nil }
+    if LayerRaising.biasAxis(a.dims) == nil {
+      if element.isFloatingPoint, a.dims[0] == b.dims[0] { return try layer("Add", [:], [.list([.tensor(b), .tensor(a)])], dims, element) }
+      return try operation("numpy", "Add", [:], [.tensor(b), .tensor(a)], dims, element)
+    }
+    let negative = try operation("numpy", "Negative", [:], [.tensor(b)], b.dims, element)
+    return try operation("numpy", "Subtract", [:], [.tensor(a), .tensor(negative)], dims, element)
+  }
+
+  /// The one axis that is larger than 1, of known size.
+  private static func biasAxis(_ dims: [Dim]) -> Int? {
+    let wide = dims.indices.filter { dims[$0].value != 1 }
+    guard wide.count == 1, let axis = wide.first, dims[axis].value != nil else { return nil }
+    return axis
   }
 
   private mutating func operation(
@@ -192,6 +213,8 @@ extension LayerRaising {
     guard constant.count <= LayerRaising.literalLimit else { throw refusal(site, "a constant of \(constant.count) elements has no layer to hold it") }
     let plain = CallArgument.tensor(try plain(value))
     let literal = LayerRaising.literal(constant)
+    // The larger operand goes second: see `unambiguousSum`.
+    let constantFirst = constantFirst || op == .add && !constant.dims.isEmpty
     return PlacedValue(try operation(op, constantFirst ? literal : plain, constantFirst ? plain : literal, dims, element, site))
   }
 
@@ -240,6 +263,13 @@ extension LayerRaising {
       return try rescaled(x, offset: constant.scalar ?? 0)
     }
     let all = String(letters)
+    // Keras takes a bias that has but one axis larger than 1 for one of the channels where the sizes agree by chance: it is
+    // repeated along the axis that it could be mistaken for.
+    let end = x.dims.count - 1
+    if axes.count == 1, first != end, let size = [x.dims[end], x.dims[1]].first(where: { $0 == Dim(constant.dims[first]) })?.value {
+      let mistaken = x.dims[end] == Dim(size) ? end : 1
+      if mistaken != first { return try shifted(x, by: try constant.selecting([Int](repeating: 0, count: size), axis: mistaken), site, stem: stem) }
+    }
     let width = constant.dims[last]
     let type = constant.elementType
     return try layer(

@@ -62,11 +62,19 @@ extension LayerRaising {
     let turnedDims = [dims[0], dims[2], dims[3], dims[1]]
     guard let from = [image.dims[1].value, image.dims[2].value] as? [Int], let to = [dims[2].value, dims[3].value] as? [Int], from.allSatisfy({ $0 > 0 })
     else { throw refusal(site, "its sizes are open") }
+    if let operand = site.node.input(2), let scales = constant(operand)?.doubles(), !scales.isEmpty {
+      // Keras goes by sizes; a factor that does not lead to the size exactly samples at other places.
+      let own = scales.suffix(2)
+      guard own.count == 2, zip(own, zip(from, to)).allSatisfy({ abs($0 * Double($1.0) - Double($1.1)) < 1e-5 }) else {
+        throw refusal(site, "its factors do not lead to whole sizes")
+      }
+    }
+    let rounds = op.nearest == .roundPreferFloor || op.nearest == .roundPreferCeil
     let isWhole = zip(from, to).allSatisfy { $1 % $0 == 0 }
     let isHalfPixel = op.coordinates == .halfPixel || (op.coordinates == .pytorchHalfPixel && to.allSatisfy { $0 > 1 })
     let repeats =
       op.mode == .nearest && isWhole
-      && (op.coordinates == .asymmetric && op.nearest == .floor || op.coordinates == .halfPixel || op.coordinates == .pytorchHalfPixel)
+      && (op.coordinates == .asymmetric && op.nearest == .floor || (op.coordinates == .halfPixel || op.coordinates == .pytorchHalfPixel) && rounds)
     let made: LayerTensor
     if repeats {
       made = try layer(

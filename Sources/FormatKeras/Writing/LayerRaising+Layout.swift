@@ -315,7 +315,7 @@ extension LayerRaising {
       guard let given = constant(operand)?.integers() else { throw refusal(site, "its axes depend on the input") }
       axes = given.map { $0 < 0 ? $0 + rank : $0 }
     }
-    guard pads.count == 2 * axes.count, pads.allSatisfy({ $0 >= 0 }), axes.allSatisfy({ (0..<rank).contains($0) }) else {
+    guard pads.count == 2 * axes.count, pads.allSatisfy({ (0...(1 << 32)).contains($0) }), axes.allSatisfy({ (0..<rank).contains($0) }) else {
       throw refusal(site, "it crops, or its widths are wrong")
     }
     var before = [Int](repeating: 0, count: rank)
@@ -337,7 +337,9 @@ extension LayerRaising {
 
   private mutating func depthToSpace(_ site: RaisingSite, _ size: Int, columnRow: Bool, _ dims: [Dim]) throws(Failure) -> LayerTensor {
     let x = try plain(site.node.input(0))
-    guard size > 0, let channels = x.dims[1].value, channels % (size * size) == 0 else { throw refusal(site, "its channels do not fit the blocks") }
+    guard (1...(1 << 15)).contains(size), let channels = x.dims[1].value, channels % (size * size) == 0 else {
+      throw refusal(site, "its channels do not fit the blocks")
+    }
     let (c, s) = (Dim(channels / (size * size)), Dim(size))
     let split = try reshapedPlainly(x, columnRow ? [x.dims[0], c, s, s, x.dims[2], x.dims[3]] : [x.dims[0], s, s, c, x.dims[2], x.dims[3]])
     let moved = try turned(PlacedValue(split), to: columnRow ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2])
@@ -346,7 +348,7 @@ extension LayerRaising {
 
   private mutating func spaceToDepth(_ site: RaisingSite, _ size: Int, columnRow: Bool, _ dims: [Dim]) throws(Failure) -> LayerTensor {
     let x = try plain(site.node.input(0))
-    guard size > 0, let height = x.dims[2].value, let width = x.dims[3].value, height % size == 0, width % size == 0 else {
+    guard (1...(1 << 15)).contains(size), let height = x.dims[2].value, let width = x.dims[3].value, height % size == 0, width % size == 0 else {
       throw refusal(site, "its image does not fit the blocks")
     }
     let split = try reshapedPlainly(x, [x.dims[0], x.dims[1], Dim(height / size), Dim(size), Dim(width / size), Dim(size)])

@@ -24,6 +24,7 @@ extension LayerRaising {
         groups: [VariableGroup(variables: [VariableDraft("scale") { () throws(Failure) in try scale.reshaped([width]) }])])
       place(result, PlacedValue(made, order: x.order))
     case .batch(let epsilon):
+      guard rank > 1 else { throw refusal(site, "there is no axis of channels") }
       var variables: [VariableDraft] = []
       for (index, name) in ["gamma", "beta", "moving_mean", "moving_variance"].enumerated() {
         guard let tensor = constant(site.node.input(index + 1)) else { throw refusal(site, "its statistics depend on the input") }
@@ -37,6 +38,7 @@ extension LayerRaising {
     case .group(let groups, let epsilon): place(result, try groupNorm(x, groups: groups, epsilon: epsilon, site))
     case .lp(let axis, let p):
       guard p == 2 else { throw refusal(site, "Keras divides by the Euclidean length alone") }
+      guard (-rank..<rank).contains(axis) else { throw refusal(site, "its axis is wrong") }
       let place = x.order[axis < 0 ? axis + rank : axis]
       let made = try layer("UnitNormalization", ["axis": .integer(place)], [.tensor(x.tensor)], x.tensor.dims, x.tensor.element)
       self.place(result, PlacedValue(made, order: x.order))
@@ -103,6 +105,7 @@ extension LayerRaising {
 
   mutating func softmax(_ op: SoftmaxOp, _ site: RaisingSite) throws(Failure) {
     let x = try standing(site.node.input(0))
+    guard !x.order.isEmpty else { throw refusal(site, "a single number has no axes") }
     func axis(_ axis: Int) -> Int { x.order[axis < 0 ? axis + x.order.count : axis] }
     let made: LayerTensor
     switch op {

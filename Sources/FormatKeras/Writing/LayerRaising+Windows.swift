@@ -18,6 +18,12 @@ extension LayerRaising {
   /// - Parameter ceils: whether sizes are rounded up: windows may then start that end beyond the border.
   private func border(_ window: Window, kernel: [Int], input: [Dim], ceils: Bool, _ site: RaisingSite) throws(Failure) -> Border {
     let count = kernel.count
+    let limit = 1 << 24
+    let numbers = kernel + window.strides + window.dilations
+    guard window.strides.count == count, window.dilations.count == count, input.count == count, numbers.allSatisfy({ (1...limit).contains($0) }),
+      input.allSatisfy({ $0.value.map { $0 <= 1 << 32 } ?? true })
+    else { throw refusal(site, "its window is wrong") }
+    if case .explicit(let pads) = window.padding, !pads.allSatisfy({ abs($0) <= limit }) { throw refusal(site, "its padding is wrong") }
     var pairs: [(before: Int, after: Int)] = []
     for axis in 0..<count {
       let extent = (kernel[axis] - 1) * window.dilations[axis] + 1
@@ -152,6 +158,9 @@ extension LayerRaising {
     guard groups == 1 else { throw refusal(site, "Keras has no grouped one") }
     guard window.dilations.allSatisfy({ $0 == 1 }), spatial < 3 else { throw refusal(site, "it is dilated, or has three spatial axes") }
     let kernel = Array(weight.dims.suffix(spatial))
+    guard window.strides.count == spatial, (kernel + window.strides).allSatisfy({ (1...(1 << 20)).contains($0) }),
+      x.dims.allSatisfy({ $0.value.map { $0 <= 1 << 32 } ?? true })
+    else { throw refusal(site, "its window is wrong") }
     var crops: [(before: Int, after: Int)] = []
     var full = x.dims
     full[spatial + 1] = Dim(weight.dims[1])

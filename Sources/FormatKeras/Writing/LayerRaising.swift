@@ -48,6 +48,9 @@ struct LayerRaising {
       guard let type = typed.type(of: input), let shape = type.shape, shape.rank > 0 else {
         throw Failure(.notExpressible, "an input of unknown shape or without axes", at: .element(graph[input].name))
       }
+      guard type.element.isOfKeras else {
+        throw Failure(.notExpressible, "Keras has no elements of type \(type.element.name)", at: .element(graph[input].name))
+      }
       let name = unique(LayerRaising.cleaned(graph[input].name, fallback: "input_\(index)"))
       let tensor = LayerTensor(layer: name, index: 0, element: type.element, dims: shape.dims)
       model.layers.append(
@@ -226,6 +229,7 @@ struct LayerRaising {
     _ className: String, _ config: [String: JSON], _ arguments: [CallArgument], _ dims: [Dim], _ element: ElementType, stem: String? = nil,
     fixed: String? = nil, keywords: [String: CallArgument] = [:], groups: [VariableGroup] = []
   ) throws(Failure) -> LayerTensor {
+    guard element.isOfKeras else { throw Failure(.notExpressible, "Keras has no elements of type \(element.name)") }
     var config = config
     config["trainable"] = .bool(true)
     config["dtype"] = try LayerRaising.policy(element)
@@ -247,6 +251,7 @@ struct LayerRaising {
     _ module: String, _ className: String, _ config: [String: JSON], _ arguments: [CallArgument], _ dims: [Dim], _ element: ElementType,
     keywords: [String: CallArgument] = [:]
   ) throws(Failure) -> LayerTensor {
+    guard element.isOfKeras else { throw Failure(.notExpressible, "Keras has no elements of type \(element.name)") }
     guard !layersOnly else {
       throw Failure(
         .notExpressible, "only the operation keras.ops.\(KerasLayer.snakeCase(className)) says it, which Keras does not read back from one HDF5 file",

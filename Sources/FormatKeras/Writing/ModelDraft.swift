@@ -134,6 +134,14 @@ struct ModelDraft: Sendable {
 extension ElementType {
   /// Keras's and NumPy's name for it.
   var kerasName: String { name }
+
+  /// Whether Keras computes with it.
+  var isOfKeras: Bool {
+    switch self {
+    case .bool, .int8, .int16, .int32, .int64, .uint8, .uint16, .uint32, .uint64, .float16, .bfloat16, .float32, .float64: true
+    default: false
+    }
+  }
 }
 
 extension Tensor {

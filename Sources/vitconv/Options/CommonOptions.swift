@@ -23,6 +23,11 @@ struct CommonOptions: ParsableArguments {
     completion: .file())
   var config: String?
 
+  @Option(
+    name: .long, help: ArgumentHelp("What layers of your own compute, for Keras models that hold them.", valueName: "file.yml"),
+    completion: .file(extensions: ["yml", "yaml"]))
+  var customLayers: String?
+
   @Option(name: .long, help: "Threads to compute with (default: the machine's cores).")
   var threads: Int?
 
@@ -52,6 +57,7 @@ struct CommonOptions: ParsableArguments {
     request.threads = threads
     request.checkpoint.heads = heads
     request.checkpoint.configuration = config
+    request.checkpoint.customLayers = customLayers
     request.seed = seed
     request.scaling = scaling
     request.progress = Console(self).progress
