@@ -10,7 +10,11 @@ struct BranchTrace {
   var bias: ValueID?
   /// Convolutions of places on the way.
   var spatial: [NodeID] = []
+  /// Constant permutations on the way.
+  var permutations: [AxisPermutation] = []
   var residualAdd: NodeID?
+  /// What the result is added to.
+  var residual: ValueID?
   var residualSum: ValueID?
   var nodes: [NodeID] = []
 }
@@ -36,6 +40,7 @@ extension GraphView {
           }
           if trace.linear == nil, !own.isEmpty, let made = operandTrace(other).linear, own.contains(made) { break }
           trace.residualAdd = original(of: id)
+          trace.residual = other
           trace.residualSum = original(of: output)
           return trace
         case .binary(.multiply), .binary(.divide):
@@ -52,6 +57,9 @@ extension GraphView {
             trace.bias = node.input(2)
           }
         case .layout where Rearrangement.isRearrangement(node) && node.input(0) == value: break
+        case .indexing:
+          guard trace.linear == nil, node.input(0) == value, let found = permutation(id) else { continue }
+          trace.permutations.append(found)
         case .layout(.pad): break
         case .cast, .clip, .unary, .normalization(.batch): break
         case .normalization:
