@@ -27,7 +27,9 @@ extension GraphView {
     var steps = 0
     walk: while steps < 32 {
       steps += 1
-      for id in uses.readers(of: value) {
+      // Where a norm reads the result as well, the sum is the residual and the norm what follows.
+      let readers = uses.readers(of: value)
+      for id in trace.linear == nil ? readers : readers.filter(isSum) + readers.filter({ !isSum($0) }) {
         let node = graph[id]
         guard let output = node.output(0) else { continue }
         switch node.op {
@@ -75,6 +77,11 @@ extension GraphView {
       break
     }
     return trace
+  }
+
+  /// Whether a node adds two activations.
+  private func isSum(_ id: NodeID) -> Bool {
+    graph[id].op == .binary(.add) && graph[id].inputs.allSatisfy { $0.map { isActivation($0) } ?? false }
   }
 
   /// Constant elements of a linear layer and its bias.

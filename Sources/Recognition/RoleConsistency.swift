@@ -125,8 +125,10 @@ extension ProductAttention {
   }
 
   /// Whether what is named or packed as keys asks, and what is named or packed as queries is asked.
+  ///
+  /// Channels that attend to channels have no such order: both ways of their product are published.
   private func checkExchange() throws(Refusal) {
-    guard let a = view.channelStart(queryValue), let b = view.channelStart(keyValue) else { return }
+    guard !contractsTokens, let a = view.channelStart(queryValue), let b = view.channelStart(keyValue) else { return }
     if view.names(ofQuery: [a.weight, a.bias], query.linear, ofKey: [b.weight, b.bias], key.linear) == .exchanged {
       throw refused(product, "queries and keys are exchanged: the softmax normalizes over what is named queries")
     }
@@ -224,11 +226,13 @@ extension GraphView {
   /// Whether names of weights, nodes or modules say that what asks is of keys and what is asked is of queries.
   func names(ofQuery query: [ValueID?], _ queryLinear: NodeID?, ofKey key: [ValueID?], _ keyLinear: NodeID?) -> NamedRoles {
     func role(_ values: [ValueID?], _ linear: NodeID?) -> String? {
-      var names = values.compactMap { $0.flatMap(original(of:)).map { original[$0].name } }
+      // Modules say more than constants, which exporters share where their elements are alike.
+      var names: [String] = []
       for id in linear.map({ originals(of: [$0]) }) ?? [] {
         names.append(original[id].name)
         if let record = original[id].record, let noted = original.source?.metadata(ofRecord: record)["pkg.torch.onnx.name_scopes"] { names.append(noted) }
       }
+      names += values.compactMap { $0.flatMap(original(of:)).map { original[$0].name } }
       for name in names {
         let words = Set(name.lowercased().split { !$0.isLetter }.map(String.init))
         let isQuery = !words.isDisjoint(with: ["q", "query", "queries", "wq"])
