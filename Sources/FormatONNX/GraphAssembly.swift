@@ -25,7 +25,6 @@ struct GraphAssembly {
   var builder: GraphBuilder
   /// Names that subgraphs define.
   private(set) var innerNames: Set<String> = []
-  private(set) var parameterCount = 0
   private var values: [String: ValueID] = [:]
   /// Names that nodes, outputs or subgraphs read.
   private var read: Set<String> = []
@@ -35,8 +34,7 @@ struct GraphAssembly {
   private var containers: [String: ValueType] = [:]
   private var initializerNames: Set<String> = []
   private var notes = Notes()
-  private var foreign: [(diagnostic: Diagnostic, count: Int)] = []
-  private var foreignIndices: [String: Int] = [:]
+  var foreign = ForeignNodes()
   private var suffixes: [String: Int] = [:]
   /// How many nodes derivatives may still stand for: each may be as large as the graph before it.
   var derivativeNodesLeft = 1 << 18
@@ -48,15 +46,6 @@ struct GraphAssembly {
     self.records = records
     self.depth = depth
     builder = GraphBuilder(name: "", opsets: opsets)
-  }
-
-  /// One diagnostic for each operator and reason, however many nodes share it.
-  var foreignDiagnostics: [Diagnostic] {
-    foreign.map { entry in
-      var diagnostic = entry.diagnostic
-      if entry.count > 1 { diagnostic.message += " (\(entry.count) nodes)" }
-      return diagnostic
-    }
   }
 
   mutating func collectNames(_ graph: GraphMessage) throws(Failure) {
@@ -78,7 +67,6 @@ struct GraphAssembly {
     note(graph.outputs, field: GraphField.output, in: \.outputs)
     note(graph.inputs, field: GraphField.input, in: \.inputs)
     try addContent(of: graph, captured: [])
-    countParameters(graph)
     return notes
   }
 
@@ -185,15 +173,15 @@ struct GraphAssembly {
     }
     var captures: [(name: String, value: ValueID)] = []
     for name in free.sorted() { captures.append((name, try lookUp(name, by: message))) }
-    func foreign(_ reason: String) throws(Failure) {
-      reportForeign(message, reason: reason)
+    func passThrough(_ reason: String) throws(Failure) {
+      foreign.note(message, reason: reason)
       try verbatim(.foreign(ForeignOp(domain: message.domain, name: message.opType)), message, operands: operands, captures: captures, record: record)
     }
 
     let domain = message.domain == "ai.onnx" ? "" : message.domain
     if library.defines(message) {
       let op: Op
-      do throws(Failure) { op = try call(message) } catch { return try foreign("a function of the model that cannot be read: \(error.message)") }
+      do throws(Failure) { op = try call(message) } catch { return try passThrough("a function of the model that cannot be read: \(error.message)") }
       return try verbatim(op, message, operands: operands, captures: [], record: record)
     }
     guard let version = opsets[domain] else {
@@ -208,21 +196,21 @@ struct GraphAssembly {
     }
     if domain == GradientRule.domain, message.opType == GradientRule.opType {
       let reading: (op: Op, captures: [ValueID])
-      do throws(Failure) { reading = try gradient(message, version: version) } catch { return try foreign(error.message) }
+      do throws(Failure) { reading = try gradient(message, version: version) } catch { return try passThrough(error.message) }
       let named = reading.captures.map { (builder.graph[$0].name, $0) }
       return try verbatim(reading.op, message, operands: operands, captures: named, record: record)
     }
     if ControlRules.reads(domain: domain, opType: message.opType) {
       switch try control(message, version: version, captures: captures) {
-      case .unsupported(let reason): return try foreign(reason)
+      case .unsupported(let reason): return try passThrough(reason)
       case .steps(let steps):
-        guard let op = steps.first?.op else { return try foreign("it does nothing") }
+        guard let op = steps.first?.op else { return try passThrough("it does nothing") }
         return try verbatim(op, message, operands: operands, captures: captures, record: record)
       }
     }
-    if message.attributes.contains(where: { !$0.graphs.isEmpty }) { return try foreign("it carries subgraphs") }
+    if message.attributes.contains(where: { !$0.graphs.isEmpty }) { return try passThrough("it carries subgraphs") }
     switch try translation(of: message, domain: domain, version: version, operands: operands) {
-    case .unsupported(let reason): try foreign(reason)
+    case .unsupported(let reason): try passThrough(reason)
     case .steps(let steps): try add(steps, of: message, operands: operands, record: record)
     }
   }
@@ -325,94 +313,5 @@ struct GraphAssembly {
       inputs: message.inputs, outputs: message.outputs,
       steps: [.init(op: op, inputs: message.inputs.map { $0.isEmpty ? nil : $0 }, slots: message.inputs.indices.map { $0 }, outputs: results)],
       captures: captures.map(\.name))
-  }
-
-  private mutating func reportForeign(_ message: NodeMessage, reason: String) {
-    let domain = message.domain.isEmpty ? "" : " of domain '\(message.domain)'"
-    let text = "\(message.opType)\(domain) passes through untouched: \(reason)"
-    report(Diagnostic(.unknownOperator, text, at: .element(message.name)), count: 1)
-  }
-
-  private mutating func report(_ diagnostic: Diagnostic, count: Int) {
-    if let index = foreignIndices[diagnostic.message] {
-      foreign[index].count += count
-    } else {
-      foreignIndices[diagnostic.message] = foreign.count
-      foreign.append((diagnostic, count))
-    }
-  }
-
-  /// What a body of this graph reports is the model's, too.
-  mutating func mergeForeign(of body: GraphAssembly) {
-    for entry in body.foreign { report(entry.diagnostic, count: entry.count) }
-  }
-
-  /// The tensor of a Constant node.
-  private func constant(_ message: NodeMessage) throws(Failure) -> Tensor {
-    var view = NodeView(
-      message, version: 0, operands: [], wanted: [], constant: { _ in nil }, declaredType: { _ in nil },
-      decode: { [decoder] (tensor) throws(Failure) in try decoder.tensor(tensor, name: message.outputs.first) })
-    guard let attribute = message.attributes.first(where: { $0.name.hasPrefix("value") || $0.name == "sparse_value" }) else {
-      throw view.bad("value", "is missing")
-    }
-    switch attribute.name {
-    case "value":
-      guard let tensor = try view.tensor("value") else { throw view.bad("value", "is missing") }
-      return tensor
-    case "value_float": return try Tensor(float32: [view.float("value_float") ?? 0], dims: [])
-    case "value_floats":
-      let values = try view.floats("value_floats") ?? []
-      return try Tensor(float32: values, dims: [values.count])
-    case "value_int": return try Tensor(int64: [Int64(view.int("value_int") ?? 0)], dims: [])
-    case "value_ints": return try Tensor.vector(view.ints("value_ints") ?? [])
-    case "value_string": return try Tensor(.string, dims: [], storage: .strings([view.bytes("value_string") ?? []]))
-    case "value_strings":
-      let values = try view.strings("value_strings") ?? []
-      return try Tensor(.string, dims: [values.count], storage: .strings(values))
-    case "sparse_value":
-      guard let sparse = attribute.sparse else { throw view.bad("sparse_value", "holds no tensor") }
-      return try decoder.dense(sparse, name: message.outputs.first ?? message.name)
-    default: throw view.bad(attribute.name, "is not known")
-    }
-  }
-
-  // MARK: Parameters
-
-  private mutating func countParameters(_ graph: GraphMessage) {
-    var sizes: [String: Int] = [:]
-    for name in notes.initializers.keys {
-      if let tensor = values[name].flatMap({ builder.graph.constant($0) }), tensor.elementType.isFloatingPoint { sizes[name] = tensor.count }
-    }
-    var counted = Array(sizes.values)
-    for node in graph.nodes where node.opType == "Identity" {
-      if let size = node.inputs.first.flatMap({ sizes[$0] }) { counted.append(size) }
-    }
-    if notes.initializers.isEmpty {
-      for value in builder.graph.values.handles {
-        if let tensor = builder.graph.constant(value), tensor.elementType.isFloatingPoint { counted.append(tensor.count) }
-      }
-    }
-    parameterCount = counted.reduce(0) { sum, count in
-      let (total, overflow) = sum.addingReportingOverflow(count)
-      return overflow ? Int.max : total
-    }
-  }
-}
-
-extension GraphMessage {
-  /// Names that a subgraph reads from outside; names it defines itself are added to `inner`.
-  func freeNames(_ inner: inout Set<String>) -> Set<String> {
-    var own = Set(inputs.map(\.name) + initializers.map(\.name) + sparse.map(\.name))
-    var free = Set<String>()
-    for node in nodes {
-      for input in node.inputs where !input.isEmpty && !own.contains(input) { free.insert(input) }
-      for attribute in node.attributes {
-        for subgraph in attribute.graphs { free.formUnion(subgraph.freeNames(&inner).subtracting(own)) }
-      }
-      own.formUnion(node.outputs)
-    }
-    for output in outputs where !output.name.isEmpty && !own.contains(output.name) { free.insert(output.name) }
-    inner.formUnion(own)
-    return free
   }
 }

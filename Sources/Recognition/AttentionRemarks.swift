@@ -14,6 +14,7 @@ extension ProductAttention {
     for (bias, isMask) in chain.biases where !isMask {
       if let words = maskRemark(bias) { result.append(words) }
     }
+    if let words = branch.flatMap(mergeRemark) { result.append(words) }
     if let residual = branch?.residual, view.isActivation(query.source), query.linear != nil,
       view.neighbors(residual, passingFunctions: false).isDisjoint(with: view.neighbors(query.source))
     {

@@ -53,7 +53,9 @@ extension ProductAttention {
       throw refused(meeting.node, "heads are permuted: values are cut into heads in another order than queries and keys")
     }
     for (trace, operand, name) in [(query, q, "queries"), (key, k, "keys")] where trace.linear != nil && isRearranged(trace) {
-      if mixesTokensAndChannels(operand.free) || mixesTokensAndChannels(operand.contracted) {
+      // One head of keys may meet all heads of queries as rows.
+      let hasHeadsAmongRows = keyHeads == 1 && name == "queries"
+      if mixesTokensAndChannels(operand.free) && !hasHeadsAmongRows || mixesTokensAndChannels(operand.contracted) {
         throw refused(trace.nodes.first ?? product, "\(name) are cut into heads across tokens: heads and tokens are not transposed")
       }
     }
@@ -72,7 +74,7 @@ extension ProductAttention {
     return kinds.contains(.token) && kinds.contains(.channel)
   }
 
-  /// The channels that the output projection reads are those of the values, heads outermost as they were cut.
+  /// The output projection reads channels of one token.
   private func checkMerge(_ branch: BranchTrace) throws(Refusal) {
     guard let linear = branch.linear, heads > 1, meeting.mixes.isEmpty, branch.spatial.isEmpty, let (input, _) = Mixing.contraction(linear, view),
       let layout = view.labels.layout(input), let before = branch.nodes.firstIndex(of: linear)
@@ -83,18 +85,27 @@ extension ProductAttention {
     if case .convolution = view.graph[linear].op { axis = 1 } else { axis = layout.axes.count - 1 }
     guard layout.axes.indices.contains(axis) else { return }
     let factors = layout.axes[axis]
-    let elements = contractsTokens ? q.free : v?.free ?? []
-    let headSources = Set((q.batch + k.batch + (v?.batch ?? [])).joined().filter { view.labels.kind($0) == .channel })
-    if let e = factors.firstIndex(where: { elements.contains($0) }), let h = factors.firstIndex(where: { headSources.contains($0) && !elements.contains($0) }),
-      e < h, valueCut != .elementsOutermost
-    {
-      throw refused(linear, "heads are permuted: they are merged with their elements outermost, but were cut with heads outermost")
-    }
     // Evolving attention's own code does so.
     let isTold = view.graph[meeting.node].output(0).map { view.labels.kinds($0).allSatisfy { $0 != .other } } ?? false
     if mixesTokensAndChannels(factors) || view.labels.kind(factors) == .other && isTold, !between.isEmpty, chain.mixes.isEmpty, chain.factors.isEmpty {
       throw refused(linear, "heads and tokens are mixed where heads are merged: no transpose brings heads beside their elements")
     }
+  }
+
+  /// NesT's own code does so (Zhang et al. 2022), so it refuses nothing.
+  func mergeRemark(_ branch: BranchTrace) -> String? {
+    guard let linear = branch.linear, heads > 1, meeting.mixes.isEmpty, branch.spatial.isEmpty, valueCut != .elementsOutermost,
+      let (input, _) = Mixing.contraction(linear, view), let layout = view.labels.layout(input)
+    else { return nil }
+    let axis = if case .convolution = view.graph[linear].op { 1 } else { layout.axes.count - 1 }
+    guard layout.axes.indices.contains(axis) else { return nil }
+    let factors = layout.axes[axis]
+    let elements = contractsTokens ? q.free : v?.free ?? []
+    let headSources = Set((q.batch + k.batch + (v?.batch ?? [])).joined().filter { view.labels.kind($0) == .channel })
+    guard let e = factors.firstIndex(where: { elements.contains($0) }),
+      let h = factors.firstIndex(where: { headSources.contains($0) && !elements.contains($0) }), e < h
+    else { return nil }
+    return "heads are permuted: they are merged with their elements outermost, but were cut with heads outermost"
   }
 
   private func checkPermutations(_ branch: BranchTrace?) throws(Refusal) {
