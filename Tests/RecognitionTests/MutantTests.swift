@@ -63,6 +63,13 @@ import Testing
 
     func dims(_ value: ValueID) throws -> [Int] { try #require(typed.shape(of: value)?.dims.map { $0.value ?? 1 }) }
 
+    /// Queries and keys.
+    func mapSize() throws -> (Int, Int) {
+      let dims = try dims(scores)
+      guard dims.count >= 2 else { throw Absent() }
+      return (dims[dims.count - 2], dims[dims.count - 1])
+    }
+
     static func product(above value: ValueID, _ graph: Graph) -> NodeID? {
       var pending = [value]
       for _ in 0..<16 where !pending.isEmpty {
@@ -113,17 +120,17 @@ import Testing
 
   private static func masked(_ isOpen: @escaping @Sendable (Int, Int) -> Bool, _ hidden: Float) -> @Sendable (inout Patch, Parts) throws -> Void {
     { patch, parts in
-      let n = try parts.dims(parts.scores).suffix(2)
+      let (rows, columns) = try parts.mapSize()
       let mask = try Tensor(
-        float32: (0..<(n.first! * n.last!)).map { isOpen($0 / n.last!, $0 % n.last!) ? 0 : hidden }, dims: Array(n))
+        float32: (0..<(rows * columns)).map { isOpen($0 / columns, $0 % columns) ? 0 : hidden }, dims: [rows, columns])
       wrap(&patch, parts.scores) { patch in patch.add(.binary(.add), [parts.scores, patch.addConstant("mask", mask)], name: "masked") }
     }
   }
 
   private static func onProbabilities(_ op: BinaryOp, _ element: @escaping @Sendable (Int, Int) -> Float) -> @Sendable (inout Patch, Parts) throws -> Void {
     { patch, parts in
-      let n = try parts.dims(parts.probabilities).suffix(2)
-      let map = try Tensor(float32: (0..<(n.first! * n.last!)).map { element($0 / n.last!, $0 % n.last!) }, dims: Array(n))
+      let (rows, columns) = try parts.mapSize()
+      let map = try Tensor(float32: (0..<(rows * columns)).map { element($0 / columns, $0 % columns) }, dims: [rows, columns])
       wrap(&patch, parts.probabilities) { patch in
         patch.add(.binary(op), [parts.probabilities, patch.addConstant("map", map)], name: "changed")
       }
