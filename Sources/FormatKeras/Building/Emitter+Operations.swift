@@ -95,6 +95,8 @@ extension Emitter {
   }
   mutating func softmax(_ a: ValueID, axis: Int = -1) throws(Failure) -> ValueID { try emit(.softmax(.softmax(axis: axis)), [a], "Softmax") }
 
+  mutating func constantScalar(_ value: Int64) throws(Failure) -> ValueID { constant("axis", try Tensor(int64: [value], dims: [])) }
+
   /// `min` and `max` bound the value, as scalars.
   mutating func clip(_ a: ValueID, _ low: Double?, _ high: Double?) throws(Failure) -> ValueID {
     var operands: [ValueID?] = [a, nil, nil]

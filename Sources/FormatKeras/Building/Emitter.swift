@@ -17,6 +17,9 @@ struct Emitter {
 
   init(name: String) { builder = GraphBuilder(name: name, opsets: ["": Emitter.opset]) }
 
+  /// The operator set that an operator came with, where the usual one is older.
+  mutating func requireOpset(_ version: Int) { builder.requireOpset(version) }
+
   // MARK: Types
 
   func type(_ value: ValueID) throws(Failure) -> TensorType {
@@ -196,6 +199,13 @@ struct Emitter {
 }
 
 extension Tensor {
+  /// The same numbers as elements of another floating-point type.
+  func converted(to type: ElementType) throws(Failure) -> Tensor {
+    if elementType == type { return self }
+    guard let values = doubles() else { throw Failure(.typeMismatch, "\(elementType.name) holds no numbers") }
+    return try Tensor.filled(values, dims: dims, type)
+  }
+
   /// Numbers as elements of a type; integers and bool are truncated.
   static func filled(_ values: [Double], dims: [Int], _ type: ElementType) throws(Failure) -> Tensor {
     switch type {

@@ -96,6 +96,11 @@ struct WeightStore {
     return nil
   }
 
+  /// Whether the names of a layer's variables hold a part that starts so; never in the newer layout, which has places.
+  func mentions(_ layer: LayerPath, _ prefix: String) -> Bool {
+    legacyRoot == nil || (groups[layer.group] ?? []).contains { $0.parts.contains { $0.hasPrefix(prefix) } }
+  }
+
   /// All variables of a layer in order, for layers that are known by their constructor alone.
   func variables(_ layer: LayerPath) throws(Failure) -> [(name: String, tensor: Tensor)] {
     guard legacyRoot == nil else {

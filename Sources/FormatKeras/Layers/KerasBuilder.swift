@@ -264,7 +264,7 @@ struct KerasBuilder {
     switch call.layer.className {
     case "Dense": return [try dense(call)]
     case "EinsumDense": return [try einsumDense(call)]
-    case "Embedding": return [try embedding(call)]
+    case "Embedding", "ReversibleEmbedding": return [try embedding(call)]
     case "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D", "Conv1DTranspose", "Conv2DTranspose",
       "Conv3DTranspose":
       return [try convolution(call)]
@@ -276,21 +276,25 @@ struct KerasBuilder {
       return [try passingMask(call, try activation(call.config["activation"], try input(call), call))]
     case "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "ThresholdedReLU", "SELU", "GELU": return [try passingMask(call, try activationLayer(call))]
     case "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot": return [try merge(call)]
-    case "Reshape", "Permute", "Flatten", "RepeatVector", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "UpSampling1D", "UpSampling2D":
+    case "Reshape", "Permute", "Flatten", "RepeatVector", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping1D", "Cropping2D",
+      "Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D":
       return [try reshaping(call)]
     case "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling3D",
-      "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "MaxPooling3D", "AveragePooling3D":
+      "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "MaxPooling3D", "AveragePooling3D", "AdaptiveAveragePooling1D",
+      "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D":
       return [try pooling(call)]
     case "Rescaling", "Normalization", "Resizing", "CenterCrop": return [try preprocessing(call)]
     case "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization",
       "Identity", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "RandomErasing", "RandomHeight",
       "RandomWidth", "MixUp", "CutMix", "RandAugment", "RandomColorJitter", "RandomColorDegeneration", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
       "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear", "Solarization", "AutoContrast",
-      "Equalization", "AugMix":
+      "Equalization", "AugMix", "RandomCrop", "RandomElasticTransform", "RandomApply", "RandomChoice":
       // At inference the value as it is.
       return [try passingMask(call, try input(call))]
-    case "RandomCrop": return [try preprocessing(call)]
-    case "LSTM", "GRU", "SimpleRNN", "Bidirectional": return try recurrent(call)
+    case "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "CuDNNLSTM", "CuDNNGRU": return try recurrent(call)
+    case "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D": return try convolutionalRecurrence(call)
+    case "CategoryEncoding", "Discretization": return [try encoding(call)]
+    case "Pipeline", "SpectralNormalization": return try wrapper(call)
     case "TimeDistributed": return [try timeDistributed(call)]
     case "Masking": return [try masking(call)]
     case "InputLayer": throw call.wrong("an input inside a model")
