@@ -70,7 +70,25 @@ struct WeightStore {
       }
       return nil
     }
-    guard let file = files.first else { return nil }
+    guard let file = files.first, let path = try place(layer, names, hint: hint) else { return nil }
+    return try file.tensor(path)
+  }
+
+  /// The two factors of a low-rank adapter beside a kernel. The newer layout has them merged into it.
+  func adapter(_ layer: LayerPath, _ names: [String], hint: String?) throws(Failure) -> (Tensor, Tensor)? {
+    guard legacyRoot != nil, let name = names.first, name == "kernel" || name == "embeddings", let file = files.first,
+      let path = try place(layer, names, hint: hint)
+    else { return nil }
+    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+    let (a, b) = ("\(folder)lora_\(name)_a", "\(folder)lora_\(name)_b")
+    for suffix in ["", ":0"] where file.hasDataset(a + suffix) && file.hasDataset(b + suffix) {
+      return (try file.tensor(a + suffix), try file.tensor(b + suffix))
+    }
+    return nil
+  }
+
+  /// Where a variable lies in the older layout.
+  private func place(_ layer: LayerPath, _ names: [String], hint: String?) throws(Failure) -> String? {
     guard let weights = groups[layer.group] else {
       throw Failure(.missingPart, "the file has no group of the layer's weights", at: .element(layer.name))
     }
@@ -92,7 +110,7 @@ struct WeightStore {
       score -= rest.count + (weight.parts.count - rest.count)
       if best.map({ score > $0.score }) ?? true { best = (score, weight.path) }
     }
-    if let best, layer.inner.isEmpty || best.score > -2 - weights.count { return try file.tensor(best.path) }
+    if let best, layer.inner.isEmpty || best.score > -2 - weights.count { return best.path }
     return nil
   }
 

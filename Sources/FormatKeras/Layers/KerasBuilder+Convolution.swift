@@ -162,7 +162,7 @@ extension KerasBuilder {
     if name.hasPrefix("Global") {
       let axes = call.isChannelsFirst ? Array(2..<rank) : Array(1..<(rank - 1))
       let keep = call.flag("keepdims", false)
-      if name == "GlobalAveragePooling1D", case .tensor(let source)? = call.argument(0, "inputs"), let mask = masks[source] {
+      if name == "GlobalAveragePooling1D", let mask = sequenceMask(call) {
         let weight = try e.unsqueeze(try e.cast(mask, try e.element(x)), [2])
         let sum = try e.reduce(.sum, try e.multiply(x, weight), axes: axes, keep: keep, "ReduceSum")
         return try e.divide(sum, try e.reduce(.sum, weight, axes: [1], keep: keep, "ReduceSum"))

@@ -6,6 +6,7 @@ internal import Tensors
 extension KerasBuilder {
   /// Operations on one value, element by element; nil for a name that is none of them.
   mutating func elementwise(_ name: String, _ x: ValueID, _ argument: (String) -> Argument?, _ call: LayerCall) throws(Failure) -> ValueID? {
+    if name == "LogicalNot", try e.element(x) != .bool { return try equals(x, 0) }
     if let op = KerasBuilder.unaryOperations[name] { return try e.unary(op, try floating(x, op), name) }
     switch name {
     case "Rsqrt": return try e.unary(.reciprocal, try e.unary(.sqrt, x, "Sqrt"), "Reciprocal")
@@ -137,8 +138,8 @@ extension KerasBuilder {
     return try e.divide(powers, try e.reduce(.sum, powers, axes: axes, keep: true, "ReduceSum"))
   }
 
-  /// Martins and Astudillo 2016: the projection onto the simplex. With z sorted downwards, the support is the k for which
-  /// 1 + k·z(k) > Σ of the first k, and the threshold (Σ of the support − 1)/k.
+  /// As Keras 3 computes it. With z sorted downwards, the support is the k for which 1 + k·z(k) > Σ of the first k. The
+  /// threshold takes the sum of those sums, where Martins and Astudillo (2016) have the last one alone.
   mutating func sparsemax(_ x: ValueID, axis: Int, _ call: LayerCall) throws(Failure) -> ValueID {
     let rank = try e.rank(x)
     let axis = try e.axis(axis, rank: rank)
@@ -153,7 +154,7 @@ extension KerasBuilder {
     let bound = try e.add(try e.multiply(sorted, steps), 1)
     let support = try e.cast(try e.emit(.binary(.greater), [bound, sums], "Greater"), type)
     let size = try e.reduce(.sum, support, axes: [axis], keep: true, "ReduceSum")
-    let total = try e.reduce(.sum, try e.multiply(sorted, support), axes: [axis], keep: true, "ReduceSum")
+    let total = try e.reduce(.sum, try e.multiply(sums, support), axes: [axis], keep: true, "ReduceSum")
     let threshold = try e.divide(try e.add(total, -1), size)
     return try e.unary(.relu, try e.subtract(x, threshold), "Relu")
   }

@@ -92,8 +92,10 @@ extension KerasBuilder {
     return [merged] + states
   }
 
+  /// The mask that a layer is called with. Keras 3 notes it on the call, null where there is none; Keras 2 leaves it to
+  /// the layers that the value came through.
   func sequenceMask(_ call: LayerCall) -> ValueID? {
-    if case .tensor(let id)? = call.argument(Int.max, "mask") { return id }
+    if let given = call.named["mask"] { if case .tensor(let id) = given { return id } else { return nil } }
     if case .tensor(let id)? = call.argument(0, "sequences") ?? call.argument(0, "inputs") { return masks[id] }
     return nil
   }

@@ -41,7 +41,8 @@ extension KerasBuilder {
       guard spatial == 2 else { throw call.refused("proportions of \(spatial) axes") }
       y = try proportioned(y, target, first: first, call)
     }
-    let isLinearMap = target.antialiases && target.interpolation != "nearest" || target.interpolation.hasPrefix("lanczos")
+    // What ONNX has no mode for, or another formula: a matrix for each axis.
+    let isLinearMap = target.interpolation != "nearest" && (target.antialiases || target.interpolation != "bilinear")
     if isLinearMap {
       for index in 0..<spatial {
         let size = try e.size(y, first + index)
@@ -54,12 +55,9 @@ extension KerasBuilder {
     switch target.interpolation {
     case "nearest": mode = .nearest
     case "bilinear": mode = .linear
-    // Keys' cubic with a = −1/2, and weights beyond the border left out, as TensorFlow has it.
-    case "bicubic": mode = .cubic
     default: throw call.refused("the interpolation '\(target.interpolation)'")
     }
-    let op = ResizeOp(
-      mode: mode, coordinates: .halfPixel, nearest: .roundPreferCeil, cubicCoefficient: -0.5, excludesOutside: mode == .cubic)
+    let op = ResizeOp(mode: mode, coordinates: .halfPixel, nearest: .roundPreferCeil)
     // ONNX wants channels in front, and a batch.
     if rank == spatial + 1 { y = try e.unsqueeze(y, [0]) }
     let whole = spatial + 2
@@ -144,8 +142,14 @@ extension KerasBuilder {
     let scale = Double(size) / Double(count)
     let spread = target.antialiases ? max(scale, 1) : 1
     var result = [Double](repeating: 0, count: total)
+    // TensorFlow's plain bicubic reads its weights from a table with 1024 places for the distance.
+    let isTabulated = target.interpolation == "bicubic" && !target.antialiases
     for column in 0..<count {
-      let center = (Double(column) + 0.5) * scale
+      var center = (Double(column) + 0.5) * scale
+      if isTabulated {
+        let place = center - 0.5
+        center = place.rounded(.down) + ((place - place.rounded(.down)) * 1024).rounded(.toNearestOrEven) / 1024 + 0.5
+      }
       let start = max(Int((center - radius * spread - 0.5).rounded(.up)), 0)
       let end = min(Int((center + radius * spread - 0.5).rounded(.down)), size - 1)
       guard start <= end else { continue }

@@ -220,9 +220,27 @@ struct KerasBuilder {
     let id = try e.weight(key) { () throws(Failure) in
       let tensor = try store.variable(path, names, index, hint: hint)
       try KerasBuilder.check(tensor, dims, key)
+      if let adapter = try store.adapter(path, names, hint: hint) { return try make(try KerasBuilder.adapted(tensor, adapter, call)) }
       return try make(tensor)
     }
     return try e.cast(id, policy(call.config).compute)
+  }
+
+  /// W + A·B·(alpha/rank): Hu et al. 2021.
+  private static func adapted(_ tensor: Tensor, _ adapter: (Tensor, Tensor), _ call: LayerCall) throws(Failure) -> Tensor {
+    let (a, b) = adapter
+    guard let rank = a.dims.last, rank > 0, b.dims.first == rank, var values = tensor.doubles(), let left = a.doubles(), let right = b.doubles(),
+      values.count == left.count / rank * (right.count / rank)
+    else { throw call.wrong("its adapter does not fit the kernel") }
+    let columns = right.count / rank
+    let factor = (call.config["lora_alpha"]?.double ?? Double(rank)) / Double(rank)
+    for row in 0..<(left.count / rank) {
+      for inner in 0..<rank {
+        let weight = left[row * rank + inner] * factor
+        for column in 0..<columns { values[row * columns + column] += weight * right[inner * columns + column] }
+      }
+    }
+    return try Tensor.filled(values, dims: tensor.dims, tensor.elementType)
   }
 
   static func check(_ tensor: Tensor, _ dims: [Int?]?, _ key: String) throws(Failure) {
@@ -253,8 +271,13 @@ struct KerasBuilder {
     if !call.layer.isModel, reads(call).contains(where: { !e.isKnown($0) }) { return try opaque(call) }
     if call.layer.isModel { return try model(call) }
     if call.layer.isOperation || call.layer.className == "TFOpLambda" || call.layer.className == "SlicingOpLambda" {
-      if call.layer.isOperation { return try operation(call) }
-      return try tensorFlowOperation(call)
+      guard call.layer.isOperation else { return try tensorFlowOperation(call) }
+      do throws(Failure) {
+        return try operation(call)
+      } catch where error.code == .unknownOperator && call.layer.module.isEmpty {
+        // Legacy files do not say which they mean.
+        return try layer(call)
+      }
     }
     if let results = try custom.call(call, &self) { return results }
     return try layer(call)
@@ -298,7 +321,9 @@ struct KerasBuilder {
     case "TimeDistributed": return [try timeDistributed(call)]
     case "Masking": return [try masking(call)]
     case "InputLayer": throw call.wrong("an input inside a model")
-    default: return try opaque(call)
+    default:
+      guard call.layer.module.isEmpty, !call.layer.isOperation else { return try opaque(call) }
+      do throws(Failure) { return try operation(call) } catch where error.code == .unknownOperator { return try opaque(call) }
     }
   }
 
