@@ -93,11 +93,14 @@ struct WeightStore {
       throw Failure(.missingPart, "the file has no group of the layer's weights", at: .element(layer.name))
     }
     // Down to the layer by as many of the names as the writer kept: older ones leave out models, newer ones add them.
-    var best: (score: Int, path: String)?
+    var best: (score: Int, path: String, isNear: Bool)?
+    var candidates = 0
     for weight in weights {
       guard let last = weight.parts.last, names.contains(where: { $0 == last }) else { continue }
       if let hint, !weight.parts.contains(where: { $0.hasPrefix(hint) }) { continue }
+      candidates += 1
       var score = 0
+      var isNear = true
       var rest = weight.parts.dropLast()
       for name in layer.inner.reversed() {
         if let place = rest.lastIndex(where: { $0 == name }) {
@@ -105,12 +108,14 @@ struct WeightStore {
           rest = rest[..<place]
         } else {
           score -= 3
+          if name == layer.inner.last { isNear = false }
         }
       }
       score -= rest.count + (weight.parts.count - rest.count)
-      if best.map({ score > $0.score }) ?? true { best = (score, weight.path) }
+      if best.map({ score > $0.score }) ?? true { best = (score, weight.path, isNear) }
     }
-    if let best, layer.inner.isEmpty || best.score > -2 - weights.count { return best.path }
+    // Where even the layer's own name is left out, it must be the only one that could be meant.
+    if let best, layer.inner.isEmpty || best.isNear || candidates == 1 { return best.path }
     return nil
   }
 

@@ -221,6 +221,9 @@ extension KerasBuilder {
       let power = try e.unary(.exp, base == 1 ? distance : try e.multiply(distance, base), "Exp")
       let log = try e.unary(.log, try e.add(power, 1), "Log")
       return try e.add(larger, base == 1 ? log : try e.divide(log, base))
+    case "SquaredDifference":
+      let difference = try e.subtract(a, b)
+      return try e.multiply(difference, difference)
     case "DivideNoNan":
       let isZero = try equals(b, 0)
       let divisor = try e.select(isZero, try e.scalar(1, like: b), b)
@@ -244,6 +247,6 @@ extension KerasBuilder {
   static let pairwiseNames: Set<String> = [
     "Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Minimum", "Maximum", "Fmin", "Fmax", "Greater", "GreaterEqual", "Less", "LessEqual", "Equal",
     "NotEqual", "Power", "LogicalAnd", "LogicalOr", "LogicalXor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "FloorDivide", "Mod", "Fmod", "Hypot",
-    "Logaddexp", "Logaddexp2", "DivideNoNan", "Heaviside", "Arctan2",
+    "Logaddexp", "Logaddexp2", "DivideNoNan", "Heaviside", "Arctan2", "SquaredDifference",
   ]
 }

@@ -47,6 +47,11 @@ struct RecurrentRun {
 extension KerasBuilder {
   /// LSTM, GRU, SimpleRNN, RNN around their cells, and Bidirectional around any of them.
   mutating func recurrent(_ call: LayerCall) throws(Failure) -> [ValueID] {
+    var call = call
+    // Keras 2 notes initial states as further inputs.
+    if case .list(let entries)? = call.positional.first, let first = entries.first, entries.count > 1, call.positional.count == 1 {
+      call.positional = [first, .list(Array(entries.dropFirst()))]
+    }
     let x = try autocast(try value(call.argument(0, "sequences") ?? call.argument(0, "inputs"), call), call)
     let mask = sequenceMask(call)
     guard call.layer.className == "Bidirectional" else {

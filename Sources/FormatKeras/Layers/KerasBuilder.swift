@@ -311,9 +311,12 @@ struct KerasBuilder {
       "Identity", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "RandomErasing", "RandomHeight",
       "RandomWidth", "MixUp", "CutMix", "RandAugment", "RandomColorJitter", "RandomColorDegeneration", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
       "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear", "Solarization", "AutoContrast",
-      "Equalization", "AugMix", "RandomCrop", "RandomElasticTransform", "RandomApply", "RandomChoice":
+      "Equalization", "AugMix", "RandomElasticTransform", "RandomApply", "RandomChoice":
       // At inference the value as it is.
       return [try passingMask(call, try input(call))]
+    case "RandomCrop":
+      // Keras 2 crops the middle at inference, Keras 3 leaves the image as it is.
+      return [version == 2 ? try preprocessing(call) : try input(call)]
     case "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "CuDNNLSTM", "CuDNNGRU": return try recurrent(call)
     case "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D": return try convolutionalRecurrence(call)
     case "CategoryEncoding", "Discretization": return [try encoding(call)]
