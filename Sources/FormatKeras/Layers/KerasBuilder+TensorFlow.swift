@@ -17,7 +17,8 @@ extension KerasBuilder {
       "add": "Add", "subtract": "Subtract", "multiply": "Multiply", "truediv": "TrueDivide", "divide": "Divide", "greater": "Greater", "less": "Less",
       "greater_equal": "GreaterEqual", "less_equal": "LessEqual", "equal": "Equal", "maximum": "Maximum", "minimum": "Minimum", "pow": "Power",
       "logical_and": "LogicalAnd", "squared_difference": "SquaredDifference", "floormod": "Mod", "mod": "Mod", "floor_mod": "Mod", "floordiv": "FloorDivide",
-      "logical_xor": "LogicalXor", "not_equal": "NotEqual", "divide_no_nan": "DivideNoNan", "div_no_nan": "DivideNoNan", "atan2": "Arctan2", "logical_or": "LogicalOr", "mul": "Multiply", "sub": "Subtract", "realdiv": "TrueDivide",
+      "logical_xor": "LogicalXor", "not_equal": "NotEqual", "divide_no_nan": "DivideNoNan", "div_no_nan": "DivideNoNan", "atan2": "Arctan2",
+      "logical_or": "LogicalOr", "mul": "Multiply", "sub": "Subtract", "realdiv": "TrueDivide",
     ]
     if let name = names[word] { return [try binary(name, call.argument(0, "x"), call.argument(1, "y") ?? call.argument(1, "b"), call)] }
     switch word {
@@ -173,7 +174,8 @@ extension KerasBuilder {
 
   private static let twins: [String: String] = [
     "argmax": "Argmax", "argmin": "Argmin", "one_hot": "OneHot", "repeat": "Repeat", "repeat_with_axis": "Repeat", "reverse": "Flip", "reverse_v2": "Flip",
-    "log_softmax": "LogSoftmax", "log_softmax_v2": "LogSoftmax", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sign": "Sign", "cumsum": "Cumsum", "cumprod": "Cumprod", "reduce_logsumexp": "Logsumexp",
+    "log_softmax": "LogSoftmax", "log_softmax_v2": "LogSoftmax", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sign": "Sign", "cumsum": "Cumsum",
+    "cumprod": "Cumprod", "reduce_logsumexp": "Logsumexp",
     "reduce_any": "Any", "reduce_all": "All", "reduce_std": "Std", "reduce_variance": "Var", "zeros_like": "ZerosLike", "zeros_like_v2": "ZerosLike",
     "ones_like": "OnesLike", "ones_like_v2": "OnesLike", "top_k": "TopK", "sort": "Sort", "argsort": "Argsort", "sin": "Sin", "cos": "Cos", "tan": "Tan",
     "sinh": "Sinh", "cosh": "Cosh", "asin": "Arcsin", "acos": "Arccos", "atan": "Arctan", "asinh": "Arcsinh", "acosh": "Arccosh", "atanh": "Arctanh",

@@ -274,7 +274,7 @@ struct KerasBuilder {
       guard call.layer.isOperation else { return try tensorFlowOperation(call) }
       do throws(Failure) {
         return try operation(call)
-      } catch where error.code == .unknownOperator && call.layer.module.isEmpty {
+      } catch  where error.code == .unknownOperator && call.layer.module.isEmpty {
         // Legacy files do not say which they mean.
         return try layer(call)
       }
@@ -326,7 +326,7 @@ struct KerasBuilder {
     case "InputLayer": throw call.wrong("an input inside a model")
     default:
       guard call.layer.module.isEmpty, !call.layer.isOperation else { return try opaque(call) }
-      do throws(Failure) { return try operation(call) } catch where error.code == .unknownOperator { return try opaque(call) }
+      do throws(Failure) { return try operation(call) } catch  where error.code == .unknownOperator { return try opaque(call) }
     }
   }
 
