@@ -60,7 +60,7 @@ enum WeightNames {
       }
       if parts[3] == "downsample" { return (start(3), "layers.\(parts[2]).") }
     }
-    if parts.first == "layers", isNumber(1), parts.count > 3, parts[2] != "blocks", parts[2] != "downsample" { return (start(2), "blocks.\(parts[1]).") }
+    if parts.first == "layers", isNumber(1), parts.count > 2, parts[2] != "blocks", parts[2] != "downsample" { return (start(2), "blocks.\(parts[1]).") }
     if let first = parts.first, first.hasPrefix("block"), let stage = Int(first.dropFirst("block".count)), stage > 0, isNumber(1), parts.count > 2 {
       return (start(2), "stages.\(stage - 1).blocks.\(parts[1]).")
     }
