@@ -6,7 +6,7 @@ internal import Tensors
 /// Settles which findings are blocks of their own and which are parts of others.
 enum BlockResolution {
   static func resolved(_ blocks: [AttentionBlock], _ view: GraphView) -> [AttentionBlock] {
-    var result = CascadedGroups.joined(blocks, view)
+    var result = GlobalVectors.joined(Landmarks.joined(ChunkedQueries.joined(CascadedGroups.joined(blocks, view), view), view), view)
     // What mixes or gates inside a larger block is a part of it.
     var owners: [NodeID: Int] = [:]
     for (index, block) in result.enumerated() where !isSmall(block.family) || isSoftmax(block.anchor, view) { for node in block.nodes { owners[node] = index } }

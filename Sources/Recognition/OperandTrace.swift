@@ -146,12 +146,12 @@ extension GraphView {
         guard let other = node.input(1) else { break }
         if isActivation(input) != isActivation(other) {
           next = isActivation(input) ? input : other
-        } else if limit > 8 {
+        } else {
           // Branches that part and meet again, a residual say, come from where they part.
-          let left = ancestry(input, limit: 8)
-          let right = Set(ancestry(other, limit: 8))
-          next = left.first { right.contains($0) }
+          next = parting(value)
         }
+      case .select:
+        next = node.inputs.dropFirst().lazy.compactMap { $0 }.first { isActivation($0) }
       default: break
       }
       guard let next, isActivation(next) else { break }

@@ -16,6 +16,8 @@ struct ScoreChain {
   /// Activations that multiply the scores.
   var factors: [ValueID] = []
   var isCapped = false
+  /// Whether more than keys takes part in the softmax: a column of zeros, a learned sink.
+  var hasSink = false
   var nodes: [NodeID] = []
 }
 
@@ -54,7 +56,7 @@ extension GraphView {
           chain.mixes.append(id)
           return .product(product, finished(chain, behind: above))
         }
-        if (shape(constant)?.dims.filter { $0 != 1 }.count ?? 0) >= 3 || (shape(constant)?.rank ?? 0) >= 4 { return .product(id, finished(chain)) }
+        if isLearnedOperand(constant) { return .product(id, finished(chain)) }
         return .projection(id, finished(chain))
       case .convolution:
         chain.nodes.append(id)
@@ -114,15 +116,41 @@ extension GraphView {
           products.append(product)
           chain.nodes += above.nodes
         }
+        if products.count == 1, let scores = besideSink(node) {
+          chain.hasSink = true
+          value = scores
+          break
+        }
         guard products.count > 1 else { return .other(id) }
         chain.nodes.append(id)
         return .joined(products, finished(chain))
+      case .layout(.pad):
+        // Columns beside the keys, which take part of the probability and have no values.
+        guard let before = shape(input)?.dims, let after = shape(value)?.dims, before.count == after.count, before.dropLast() == after.dropLast() else {
+          return .other(id)
+        }
+        chain.hasSink = true
+        value = input
       default:
         return .other(id)
       }
       chain.nodes.append(id)
     }
     return .other(nil)
+  }
+
+  /// A constant operand that holds queries or keys for each head, not one matrix for all.
+  private func isLearnedOperand(_ constant: ValueID) -> Bool {
+    guard let dims = shape(constant)?.dims, dims.count >= 3 else { return false }
+    return dims.count >= 4 || dims.dropLast(2).contains { $0 != 1 }
+  }
+
+  /// The scores, where what stands beside them on the last axis is one column that does not depend on the input.
+  private func besideSink(_ concat: Node) -> ValueID? {
+    let activations = concat.inputs.compactMap { $0 }.filter { isActivation($0) }
+    let others = concat.inputs.compactMap { $0 }.filter { !isActivation($0) }
+    guard activations.count == 1, let scores = activations.first, !others.isEmpty, let whole = shape(scores)?.dims else { return nil }
+    return others.allSatisfy { shape($0)?.dims.last == 1 && shape($0)?.dims.count == whole.count } ? scores : nil
   }
 
   /// Of two activations that are added or multiplied, the one that comes from a product: the larger, the nearer.
@@ -146,6 +174,7 @@ extension GraphView {
     chain.factors += above.factors
     chain.nodes += above.nodes
     chain.isCapped = chain.isCapped || above.isCapped
+    chain.hasSink = chain.hasSink || above.hasSink
     return chain
   }
 }

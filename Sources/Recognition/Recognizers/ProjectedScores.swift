@@ -38,6 +38,10 @@ enum ProjectedScores {
       else { return nil }
       let contracted = view.labels.kind(p.contracted)
       let heads = size(p.batch, .channel)
+      // A number for each pair of places, of what was added to each other there: Bahdanau et al. 2015.
+      if kind == .token, contracted == .token, view.labels.kind(p.free) == .token, view.labels.kind(v.free) == .channel {
+        return make(.additive, heads: nil, dim: v.free.size?.value, values, tokens: p.free.size ?? 1, extra: [])
+      }
       if kind == .token, contracted == .token {
         let free = p.free.size?.value ?? 1
         if free == 1, view.labels.kind(v.free) == .channel {
@@ -69,7 +73,14 @@ enum ProjectedScores {
       guard let output = view.graph[meeting.node].output(0), let whole = view.axes(output), let result = view.graph[sum].output(0) else { return nil }
       let summed = axes.compactMap { whole.axes.indices.contains($0) ? view.labels.kind(whole.axes[$0]) : nil }
       let channels = layout.axes.joined().filter { view.labels.kind($0) == .channel }.compactMap(\.size.value).checkedProduct ?? 1
-      if view.isSampled(values) { return make(.deformable, heads: nil, dim: nil, values, tokens: 1, extra: [sum]) }
+      if view.isSampled(values) {
+        let heads = layout.axes.indices.filter { $0 != axis }.flatMap { layout.axes[$0] }.filter { view.labels.kind($0) == .channel }
+        return make(.deformable, heads: heads.compactMap(\.size.value).checkedProduct ?? 1, dim: nil, values, tokens: 1, extra: [sum])
+      }
+      // Numbers for places that are normalized each by itself, and so are all 1.
+      if layout.axes[axis].isEmpty, channels == 1, summed.contains(.token), view.multipliesPlaces(result) {
+        return make(.additive, heads: nil, dim: nil, values, tokens: view.labels.factors(scores, .token).size ?? 1, extra: [sum])
+      }
       if kind == .token, summed.contains(.token) {
         guard channels == 1 else { return nil }
         let family: AttentionFamily = view.multipliesPlaces(result) ? .linear : .globalContext
@@ -130,8 +141,8 @@ extension GraphView {
   }
 
   /// Whether values were sampled at places that the input chooses.
-  func isSampled(_ value: ValueID) -> Bool {
-    ancestry(value, limit: 24).contains { producer($0).map { mnemonic($0.id) == "GridSample" } ?? false }
+  func isSampled(_ value: ValueID, limit: Int = 24) -> Bool {
+    ancestry(value, limit: limit).contains { producer($0).map { mnemonic($0.id) == "GridSample" } ?? false }
   }
 
   /// The next product with another activation, through rearrangements and scalings.

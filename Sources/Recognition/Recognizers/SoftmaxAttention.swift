@@ -183,11 +183,20 @@ struct ProductAttention {
     factors.filter { view.labels.kind($0) == kind }.compactMap(\.size.value).checkedProduct ?? 1
   }
 
-  private var queryHeads: Int { size(Array(q.batch.joined()), .channel) }
+  /// One head of keys for all leaves the queries' heads among their rows.
+  private var queryHeads: Int {
+    let among = holdsHeads(q.free) ? size(q.free, .channel) : 1
+    return size(Array(q.batch.joined()), .channel).multipliedReportingOverflow(by: among).partialValue
+  }
+  private func holdsHeads(_ rows: [AxisFactor]) -> Bool {
+    !contractsTokens && rows.contains { view.labels.kind($0) == .channel } && rows.contains { view.labels.kind($0) == .token }
+  }
   private var keyHeads: Int { size(Array(k.batch.joined()), .channel) }
   private var valueHeads: Int { v.map { size(Array($0.batch.joined()), .channel) } ?? 1 }
 
   private var heads: Int {
+    // Two maps for each head of values, one taken from the other (Ye et al. 2024).
+    if takesDifference { return valueHeads }
     let told = max(queryHeads, keyHeads, valueHeads)
     guard told == 1, let output = view.graph[product].output(0), let layout = view.labels.layout(output), layout.axes.count == 4 else { return told }
     // Heads that were copied or learned: the batch axis that is neither samples nor places.
@@ -196,12 +205,17 @@ struct ProductAttention {
 
   var queryCount: Dim { queryTokens }
   var keyCount: Dim { keyTokens }
-  private var queryTokens: Dim { q.free.size ?? 1 }
+  private var queryTokens: Dim { (holdsHeads(q.free) ? q.free.filter { view.labels.kind($0) != .channel } : q.free).size ?? 1 }
   private var keyTokens: Dim { k.free.size ?? 1 }
 
   private var isGrouped: Bool {
     guard view.isActivation(queryValue), view.isActivation(keyValue) else { return false }
     return queryHeads > keyHeads && keyHeads == valueHeads
+  }
+
+  private var takesDifference: Bool {
+    guard queryHeads == keyHeads, valueHeads.multipliedReportingOverflow(by: 2).partialValue == queryHeads else { return false }
+    return meeting.nodes.contains { view.graph[$0].op == .binary(.subtract) }
   }
 
   /// Whether queries and keys are made from one tensor.
@@ -230,6 +244,11 @@ struct ProductAttention {
       // Queries that all windows share: the keys tell.
       let other = TokenGrouping(view, query: keyValue, batch: Array(k.batch.joined()), tokens: k.free, source: key.source)
       if other.form == .window || other.form == .grid { grouping = other }
+    }
+    if (tokenCounts.key == 1 && tokenCounts.query == 1) || isUnfolded(grouping, bias.bias) {
+      grouping.form = .units
+      grouping.geometry.window = []
+      grouping.geometry.shift = []
     }
     let start = outputStart
     let own = Set([query.linear, key.linear, value.linear].compactMap { $0 })
@@ -266,7 +285,8 @@ struct ProductAttention {
   /// The formula that a run can be held against, where nothing but a bias stands between the products.
   private func check(_ bias: ScoreBias) -> BlockCheck? {
     guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty, chain.factors.isEmpty,
-      !chain.hasTemperature, !chain.isCapped, case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0),
+      !chain.hasTemperature, !chain.isCapped, !chain.hasSink, case .softmax(.softmax(let axis)) = view.graph[anchor].op,
+      let scores = view.graph[anchor].input(0),
       let rank = view.shape(scores)?.rank, let result = view.graph[meeting.node].output(0)
     else { return nil }
     let claim: BlockCheck.Bias =
@@ -331,7 +351,11 @@ struct ProductAttention {
     if mixesHeads { return .talkingHeads }
     if isGrouped { return .gqa }
     if causal { return .causal }
-    if queryTokens == 1, keyTokens != 1, grouping.form == .all { return view.isActivation(queryValue) ? .classAttention : .cross }
+    if view.isSampled(key.source, limit: 8), view.isSampled(value.source, limit: 8) { return .deformable }
+    let selection = selection
+    if queryTokens == 1, keyTokens != 1, grouping.form == .all, selection != .thinned {
+      return view.isActivation(queryValue) ? .classAttention : .cross
+    }
     switch grouping.form {
     case .window: return .window
     case .grid: return .grid
@@ -342,7 +366,14 @@ struct ProductAttention {
     if seesBeyondWindow { return .window }
     if isNonLocal { return .nonLocal }
     if queryTokens != keyTokens {
+      switch selection {
+      case .thinned where query.spatial.isEmpty && key.spatial.isEmpty: return .selfAttention
+      case .part: return .selfAttention
+      case .apart: return .cross
+      default: break
+      }
       if !query.spatial.isEmpty || !key.spatial.isEmpty { return .pooled }
+      if reduces(key, otherThan: query), !reduces(query, otherThan: key) { return .spatialReduction }
       if let n = queryTokens.value, let m = keyTokens.value, n < m { return .pooled }
       return .spatialReduction
     }
@@ -355,9 +386,18 @@ struct ProductAttention {
     return (key.nodes + query.nodes).contains { if case .layout(.pad) = view.graph[$0].op { true } else { false } }
   }
 
-  /// One head, convolutions as projections, no scale: Wang et al. 2018.
+  /// A dilated grid of which the residual stream itself is made, and no table that knows places: sequences of unfolded
+  /// patches (Mehta and Rastegari 2022).
+  private func isUnfolded(_ grouping: TokenGrouping, _ bias: ScoreBias) -> Bool {
+    guard grouping.form == .grid, case .none = bias, let start = outputStart else { return false }
+    let branch = view.branch(from: start, own: Set([query.linear, key.linear, value.linear].compactMap { $0 }))
+    guard branch.residualAdd != nil, let first = view.labels.layout(branch.output)?.axes.first else { return false }
+    return first.contains { view.labels.kind($0) == .token }
+  }
+
+  /// One head, convolutions as projections, no scale by the size of the head: Wang et al. 2018.
   private var isNonLocal: Bool {
-    guard heads == 1, scale == 1, chain.biases.isEmpty else { return false }
+    guard heads == 1, chain.biases.isEmpty, let scale, scale == 1 || abs(scale * Double(headDim ?? 1).squareRoot() - 1) > 1e-3 else { return false }
     func isConvolution(_ id: NodeID?) -> Bool { if let id, case .convolution = view.graph[id].op { true } else { false } }
     return isConvolution(query.linear) && isConvolution(key.linear)
   }
@@ -367,6 +407,9 @@ struct ProductAttention {
     if contractsTokens, query.norm?.axis == .token { result.append("queries and keys of length 1 along tokens") }
     if chain.hasTemperature { result.append("a temperature for each head") }
     if chain.isCapped { result.append("scores capped by a tanh") }
+    if chain.hasSink { result.append("a sink beside the keys") }
+    if takesDifference { result.append("the difference of two maps") }
+    if selection == .thinned || selection == .part, queryTokens != keyTokens, queryTokens != 1 { result.append("a part of the tokens asks") }
     if !view.isActivation(queryValue) { result.append("learned queries") }
     if !chain.factors.isEmpty { result.append("scores multiplied by an activation") }
     if meeting.gates.contains(where: { !view.isActivation($0) && (view.shape($0)?.rank ?? 0) >= 2 }) {
