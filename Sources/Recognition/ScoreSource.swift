@@ -196,6 +196,8 @@ struct ValueMeeting {
   /// Activations or tables that multiply or join the probabilities.
   var gates: [ValueID]
   var nodes: [NodeID]
+  /// Whether a condition chooses between the probabilities and something else.
+  var isSelected = false
 }
 
 extension GraphView {
@@ -229,7 +231,7 @@ extension GraphView {
         case .convolution where node.input(0) == value: next.mixes.append(id)
         case .normalization(.batch), .normalization(.instance), .normalization(.group): next.gates.append(value)
         case .cast, .unary(.identity), .clip: break
-        case .select where node.input(0) != value: break
+        case .select where node.input(0) != value: next.isSelected = true
         case .binary(.divide) where node.input(0) == value: break
         case .binary(.add), .binary(.subtract):
           guard let other = node.input(0) == value ? node.input(1) : node.input(0), other != value, shape(output) == shape(value) else { continue }

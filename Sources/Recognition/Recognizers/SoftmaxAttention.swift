@@ -269,7 +269,7 @@ struct ProductAttention {
       parameters = parameters &+ view.parameterCount(linear, bias: traced?.bias ?? (branch?.linear == linear ? branch?.bias : nil))
     }
     var block = AttentionBlock(
-      family: family(grouping, causal: bias.causal), heads: heads, headDim: headDim, valueDim: valueDim, queryTokens: tokenCounts.query,
+      family: family(grouping, bias), heads: heads, headDim: headDim, valueDim: valueDim, queryTokens: tokenCounts.query,
       keyTokens: tokenCounts.key,
       scale: scale, bias: bias.bias, qkNorm: normName, rotary: query.rotary || key.rotary, causal: bias.causal, geometry: grouping.geometry,
       traits: traits(grouping), input: view.original(of: query.source), output: branch.flatMap { view.original(of: $0.output) },
@@ -284,7 +284,8 @@ struct ProductAttention {
 
   /// The formula that a run can be held against, where nothing but a bias stands between the products.
   private func check(_ bias: ScoreBias) -> BlockCheck? {
-    guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty, chain.factors.isEmpty,
+    guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty, !meeting.isSelected,
+      chain.factors.isEmpty,
       !chain.hasTemperature, !chain.isCapped, !chain.hasSink, case .softmax(.softmax(let axis)) = view.graph[anchor].op,
       let scores = view.graph[anchor].input(0),
       let rank = view.shape(scores)?.rank, let result = view.graph[meeting.node].output(0)
@@ -346,11 +347,11 @@ struct ProductAttention {
 
   // MARK: Family
 
-  private func family(_ grouping: TokenGrouping, causal: Bool) -> AttentionFamily {
+  private func family(_ grouping: TokenGrouping, _ bias: ScoreBiasReading.Reading) -> AttentionFamily {
     if contractsTokens { return .crossCovariance }
     if mixesHeads { return .talkingHeads }
     if isGrouped { return .gqa }
-    if causal { return .causal }
+    if bias.causal { return .causal }
     if view.isSampled(key.source, limit: 8), view.isSampled(value.source, limit: 8) { return .deformable }
     let selection = selection
     if queryTokens == 1, keyTokens != 1, grouping.form == .all, selection != .thinned {
@@ -363,6 +364,7 @@ struct ProductAttention {
     case .all, .units: break
     }
     if !hasOneSource { return .cross }
+    if bias.isBanded { return .window }
     if seesBeyondWindow { return .window }
     if isNonLocal { return .nonLocal }
     if queryTokens != keyTokens {
