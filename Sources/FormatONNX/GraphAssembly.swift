@@ -156,7 +156,7 @@ struct GraphAssembly {
 
   func lookUp(_ name: String, by node: NodeMessage) throws(Failure) -> ValueID {
     if let value = values[name] { return value }
-    let place = ModelLocation.element(node.name.isEmpty ? node.outputs.first ?? "" : node.name)
+    let place = ModelLocation.element(node.label)
     if made.contains(name) { throw Failure(.cyclicGraph, "\(node.opType) reads '\(name)' before it is made", at: place) }
     throw Failure(.undefinedValue, "\(node.opType) reads '\(name)', which nothing makes", at: place)
   }
@@ -164,7 +164,7 @@ struct GraphAssembly {
   // MARK: Nodes
 
   private mutating func node(_ message: NodeMessage, record: Int?) throws(Failure) {
-    guard !message.opType.isEmpty else { throw Failure(.malformed, "a node has no operator", at: .element(message.name)) }
+    guard !message.opType.isEmpty else { throw Failure(.malformed, "a node has no operator", at: .element(message.label)) }
     var operands: [ValueID?] = []
     for input in message.inputs { operands.append(input.isEmpty ? nil : try lookUp(input, by: message)) }
     var free = Set<String>()
@@ -175,7 +175,8 @@ struct GraphAssembly {
     for name in free.sorted() { captures.append((name, try lookUp(name, by: message))) }
     func passThrough(_ reason: String) throws(Failure) {
       foreign.note(message, reason: reason)
-      try verbatim(.foreign(ForeignOp(domain: message.domain, name: message.opType)), message, operands: operands, captures: captures, record: record)
+      try verbatim(
+        .foreign(ForeignOp(domain: message.domain, name: message.opType, reason: reason)), message, operands: operands, captures: captures, record: record)
     }
 
     let domain = message.domain == "ai.onnx" ? "" : message.domain
@@ -185,7 +186,7 @@ struct GraphAssembly {
       return try verbatim(op, message, operands: operands, captures: [], record: record)
     }
     guard let version = opsets[domain] else {
-      throw Failure(.missingPart, "\(message.opType) is of domain '\(domain)', whose operator set the model does not import", at: .element(message.name))
+      throw Failure(.missingPart, "\(message.opType) is of domain '\(domain)', whose operator set the model does not import", at: .element(message.label))
     }
     if domain.isEmpty, message.opType == "Constant" {
       let tensor = try constant(message)
@@ -203,7 +204,7 @@ struct GraphAssembly {
     if ControlRules.reads(domain: domain, opType: message.opType) {
       switch try control(message, version: version, captures: captures) {
       case .unsupported(let reason): return try passThrough(reason)
-      case .steps(let steps):
+      case .steps(let steps, _):
         guard let op = steps.first?.op else { return try passThrough("it does nothing") }
         return try verbatim(op, message, operands: operands, captures: captures, record: record)
       }
@@ -211,7 +212,7 @@ struct GraphAssembly {
     if message.attributes.contains(where: { !$0.graphs.isEmpty }) { return try passThrough("it carries subgraphs") }
     switch try translation(of: message, domain: domain, version: version, operands: operands) {
     case .unsupported(let reason): try passThrough(reason)
-    case .steps(let steps): try add(steps, of: message, operands: operands, record: record)
+    case .steps(let steps, let made): try add(steps, results: made, of: message, operands: operands, record: record)
     }
   }
 
@@ -230,11 +231,14 @@ struct GraphAssembly {
     return translation
   }
 
-  private mutating func add(_ steps: [Translation.Step], of message: NodeMessage, operands: [ValueID?], record: Int?) throws(Failure) {
+  private mutating func add(
+    _ steps: [Translation.Step], results wanted: [Translation.Step.Operand?]?, of message: NodeMessage, operands: [ValueID?], record: Int?
+  ) throws(Failure) {
     let stem = message.outputs.first { !$0.isEmpty } ?? message.opType
     var reading = ONNXRecord.NodeReading(inputs: message.inputs, outputs: message.outputs, steps: [], captures: [])
-    var made: [ValueID?] = []
+    var made: [[ValueID?]] = []
     var constants = 0
+    let bound = bindings(wanted, of: message)
     for (index, step) in steps.enumerated() {
       var inputs: [ValueID?] = []
       var slots: [Int?] = []
@@ -253,8 +257,8 @@ struct GraphAssembly {
           try define(name, as: value)
           inputs.append(value)
           slots.append(nil)
-        case .step(let earlier):
-          inputs.append(made[earlier])
+        case .step, .result:
+          inputs.append(operand.made.flatMap { made[$0.step].indices.contains($0.result) ? made[$0.step][$0.result] : nil })
           slots.append(nil)
         }
       }
@@ -262,8 +266,19 @@ struct GraphAssembly {
         inputs.removeLast()
         slots.removeLast()
       }
-      let isLast = index == steps.count - 1
-      let results: [String?] = isLast ? results(of: message, op: step.op) : [freshName("\(stem):step\(index)")]
+      var results: [String?]
+      if wanted == nil, index == steps.count - 1 {
+        results = self.results(of: message, op: step.op)
+      } else {
+        // What later steps read, and what the node itself gives.
+        let read = steps[index...].flatMap { $0.operands.compactMap(\.made) }.filter { $0.step == index }.map(\.result)
+        let given = bound[index] ?? [:]
+        results = (0...max(read.max() ?? 0, given.keys.max() ?? 0)).map { result in
+          if let name = given[result] { return name }
+          if result > 0, !read.contains(result) { return nil }
+          return freshName(result == 0 ? "\(stem):step\(index)" : "\(stem):step\(index):\(result)")
+        }
+      }
       let name = message.name
       let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
       for (name, value) in zip(results, outputs) {
@@ -271,10 +286,19 @@ struct GraphAssembly {
         try define(name, as: value)
         if let container = containers[name] { builder.declare(value, container) }
       }
-      made.append(outputs.first ?? nil)
+      made.append(outputs)
       reading.steps.append(.init(op: step.op, inputs: inputs.map { $0.map { builder.graph[$0].name } }, slots: slots, outputs: results))
     }
     if let record { notes.nodes[record] = reading }
+  }
+
+  /// The node's results by the step that makes them and which of its results they are.
+  private func bindings(_ wanted: [Translation.Step.Operand?]?, of message: NodeMessage) -> [Int: [Int: String]] {
+    var bound: [Int: [Int: String]] = [:]
+    for (operand, name) in zip(wanted ?? [], message.outputs) where !name.isEmpty {
+      if let made = operand?.made { bound[made.step, default: [:]][made.result] = name }
+    }
+    return bound
   }
 
   /// The node's results; the identity that Dropout became has one.
