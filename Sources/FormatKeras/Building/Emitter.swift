@@ -135,6 +135,11 @@ struct Emitter {
 
   mutating func emit(_ op: Op, _ inputs: [ValueID?], _ label: String, count: Int) throws(Failure) -> [ValueID] {
     let path = scope.isEmpty ? label : "\(scope)/\(label)"
+    switch op {
+    // They came to bfloat16 later than the other operators.
+    case .convolution, .pooling: if let first = inputs.first, let first, facts[first]?.type.element == .bfloat16 { requireOpset(22) }
+    default: break
+    }
     guard let meaning = op.semantics else { throw Failure(.internalError, "an operator without a meaning", at: .element(path)) }
     var operands: [Fact?] = []
     for input in inputs {

@@ -22,6 +22,14 @@ extension KerasBuilder {
     ]
     if let name = names[word] { return [try binary(name, call.argument(0, "x"), call.argument(1, "y") ?? call.argument(1, "b"), call)] }
     switch word {
+    case "add_n":
+      var sum: ValueID?
+      for entry in try tensors(call.argument(0, "inputs"), call) {
+        let next = try value(entry, call)
+        sum = try sum.map { (sum) throws(Failure) in try e.add(sum, next) } ?? next
+      }
+      guard let sum else { throw call.wrong("it adds nothing") }
+      return [sum]
     case "concat", "stack":
       return [
         try joined(
@@ -118,16 +126,27 @@ extension KerasBuilder {
         throw call.wrong("'paddings' is wrong")
       }
       return [try e.pad(x, before: pairs.map { $0[0] }, after: pairs.map { $0[1] }, value: named("constant_values")?.double ?? 0)]
-    case "extract_image_patches", "extract_image_patches_v2":
+    case "extract_image_patches", "extract_image_patches_v2", "extract_patches":
       guard let size = named("sizes")?.ints, size.count == 4, let steps = named("strides")?.ints, steps.count == 4 else {
         throw call.wrong("'sizes' is missing")
       }
-      return [try patches(x, .list([.int(size[1]), .int(size[2])]), .list([.int(steps[1]), .int(steps[2])]), named("padding")?.string ?? "valid", call)]
+      return [
+        try patches(
+          x, .list([.int(size[1]), .int(size[2])]), .list([.int(steps[1]), .int(steps[2])]), named("padding")?.string ?? "valid",
+          dilation: (named("rates") ?? named("dilations"))?.ints?.dropFirst().first ?? 1, call)
+      ]
     case "identity", "stop_gradient": return [x]
     case "l2_normalize":
       let axes = (call.argument(1, "axis") ?? named("dim"))?.ints ?? [-1]
       let squares = try e.reduce(.sum, try e.multiply(x, x), axes: axes, keep: true, "ReduceSum")
       return [try e.divide(x, try e.unary(.sqrt, try e.maximum(squares, named("epsilon")?.double ?? 1e-12), "Sqrt"))]
+    case "matrix_band_part", "band_part":
+      guard let lower = call.argument(1, "num_lower")?.int, let upper = call.argument(2, "num_upper")?.int else { throw call.refused("a computed band") }
+      func cut(_ x: ValueID, _ k: Int, isUpper: Bool, _ e: inout Emitter) throws(Failure) -> ValueID {
+        try e.emit(.indexing(.trilu(upper: isUpper)), [x, try e.constantScalar(Int64(k))], "Trilu")
+      }
+      let above = lower < 0 ? x : try cut(x, -lower, isUpper: true, &e)
+      return [upper < 0 ? above : try cut(above, upper, isUpper: false, &e)]
     case "bias_add":
       let bias = try value(call.argument(1, "bias"), call, like: try e.element(x))
       let isFirst = named("data_format")?.string?.hasPrefix("NC") ?? false
