@@ -38,6 +38,7 @@ extension CustomLayers {
   /// A pre-norm block as the checkpoints of Dosovitskiy et al. (2021) name its parts; gives the tokens and the probabilities.
   func transformerBlock(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
     guard let hidden = call.config["mlp_dim"]?.int, hidden > 0, call.config["num_heads"]?.int != nil,
+      builder.store.mentions(call.path, "MultiHeadDotProductAttention"),
       try builder.store.find(call.path.sub("MultiHeadDotProductAttention_1", ["att"]).sub("query", ["query_dense"]), ["kernel"], 0) != nil
     else { return nil }
     let x = try builder.input(call)

@@ -315,8 +315,11 @@ struct KerasBuilder {
       // At inference the value as it is.
       return [try passingMask(call, try input(call))]
     case "RandomCrop":
-      // Keras 2 crops the middle at inference, Keras 3 leaves the image as it is.
-      return [version == 2 ? try preprocessing(call) : try input(call)]
+      // At inference Keras 2 resizes what has the target's proportions, Keras 3 leaves the image as it is.
+      guard version == 2 else { return [try input(call)] }
+      var target = Resampling([try call.positive("height"), try call.positive("width")], "bilinear")
+      target.crops = true
+      return [try resized(try input(call), target, channelsFirst: call.isChannelsFirst, call)]
     case "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "CuDNNLSTM", "CuDNNGRU": return try recurrent(call)
     case "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D": return try convolutionalRecurrence(call)
     case "CategoryEncoding", "Discretization": return [try encoding(call)]
