@@ -205,7 +205,8 @@ extension KerasBuilder {
         }
         y = try e.concat(parts, axis: axis)
       } else {
-        var matrix = [Double](repeating: 0, count: size * count)
+        guard let entries = [size, count].checkedProduct, entries <= 1 << 26 else { throw call.refused("\(count) results of \(size)") }
+        var matrix = [Double](repeating: 0, count: entries)
         for (column, (start, end)) in ranges.enumerated() { for row in start..<end { matrix[row * count + column] = 1 / Double(end - start) } }
         y = try mapped(y, axis: axis, matrix, rows: size, columns: count)
       }

@@ -30,6 +30,8 @@ extension KerasBuilder {
       for (index, (begin, end, total)) in [("top", "bottom", "target_height"), ("left", "right", "target_width")].enumerated() {
         let size = try e.size(x, first + index)
         let (low, high) = (argument(Int.max, "\(begin)_\(suffix)")?.int, argument(Int.max, "\(end)_\(suffix)")?.int)
+        let given = [low, high, argument(Int.max, total)?.int].compactMap { $0 }
+        guard size < 1 << 30, given.allSatisfy({ (0..<(1 << 30)).contains($0) }) else { throw call.wrong("its sizes are wrong") }
         // What is taken away or put there in all; two of three numbers tell the third.
         let sum = argument(Int.max, total)?.int.map { isPad ? $0 - size : size - $0 } ?? (low ?? 0) + (high ?? 0)
         let front = low ?? (high.map { sum - $0 } ?? 0)
@@ -69,12 +71,13 @@ extension KerasBuilder {
     }
     let (rows, columns, channels) = (try e.size(x, 1) / height, try e.size(x, 2) / width, try e.size(x, 3))
     guard rows > 0, columns > 0 else { throw call.wrong("patches larger than the image") }
+    guard let entries = [height, width, channels].checkedProduct else { throw call.wrong("its size overflows") }
     var y = x
     if rows * height != dims[1].value { y = try e.slice(y, axis: 1, from: 0, to: rows * height) }
     if columns * width != dims[2].value { y = try e.slice(y, axis: 2, from: 0, to: columns * width) }
     y = try e.reshape(y, [dims[0], Dim(rows), Dim(height), Dim(columns), Dim(width), Dim(channels)])
     y = try e.transpose(y, [0, 1, 3, 2, 4, 5])
-    return try e.reshape(y, [dims[0], Dim(rows), Dim(columns), Dim(height * width * channels)])
+    return try e.reshape(y, [dims[0], Dim(rows), Dim(columns), Dim(entries)])
   }
 
   /// Patches that overlap, are padded or leave out rows: a convolution whose kernels each pick one entry.

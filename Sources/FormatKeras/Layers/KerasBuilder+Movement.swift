@@ -186,11 +186,11 @@ extension KerasBuilder {
     let a = try e.axis(argument(2, "axis1")?.int ?? 0, rank: rank)
     let b = try e.axis(argument(3, "axis2")?.int ?? 1, rank: rank)
     let offset = argument(1, "offset")?.int ?? 0
-    guard a != b, abs(offset) < 1 << 24 else { throw call.wrong("its axes are wrong") }
+    guard a != b, (-(1 << 24)...(1 << 24)).contains(offset) else { throw call.wrong("its axes are wrong") }
     let (rows, columns) = (try e.size(x, a), try e.size(x, b))
     let (top, left) = (max(-offset, 0), max(offset, 0))
     let count = min(rows - top, columns - left)
-    guard count > 0 else { throw call.wrong("its diagonal is empty") }
+    guard count > 0, count <= 1 << 24 else { throw call.wrong("its diagonal has \(count) entries") }
     let rest = (0..<rank).filter { $0 != a && $0 != b }
     let turned = try e.transpose(x, rest + [a, b])
     let dims = try e.shape(turned)

@@ -192,6 +192,7 @@ extension KerasBuilder {
         axis += 1
         place += 1
       case .int(let index):
+        guard abs(Double(index)) < 1e15 else { throw call.wrong("the index \(index)") }
         if taken == 1 {
           y = try e.gather(y, axis: axis, at: index)
           return insert.isEmpty ? y : try e.unsqueeze(y, insert)

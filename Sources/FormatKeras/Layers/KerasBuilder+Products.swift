@@ -90,7 +90,7 @@ extension KerasBuilder {
   }
 
   private mutating func oneHot(_ x: ValueID, _ argument: (Int, String) -> Argument?, _ call: LayerCall) throws(Failure) -> ValueID {
-    guard let count = argument(1, "num_classes")?.int, (1...(1 << 24)).contains(count) else { throw call.wrong("'num_classes' is missing") }
+    guard let count = argument(1, "num_classes")?.int, (1...(1 << 20)).contains(count) else { throw call.wrong("'num_classes' is missing or too large") }
     let type = ElementType(name: argument(3, "dtype")?.string ?? "float32") ?? .float32
     let y = try oneHot(x, count, type)
     let axis = argument(2, "axis")?.int ?? -1

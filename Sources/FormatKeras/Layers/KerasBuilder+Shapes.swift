@@ -60,7 +60,11 @@ extension KerasBuilder {
       // Repetition needs no sizes, so that axes may be open.
       if interpolation == "nearest" { return try upsampled(x, factors, first: first) }
       var sizes: [Int] = []
-      for (index, factor) in factors.enumerated() { sizes.append(try e.size(x, first + index) * factor) }
+      for (index, factor) in factors.enumerated() {
+        let size = try e.size(x, first + index)
+        guard size <= 1 << 20 else { throw call.refused("an image of \(size) rows or columns") }
+        sizes.append(size * factor)
+      }
       return try resized(x, Resampling(sizes, interpolation), channelsFirst: call.isChannelsFirst, call)
     }
   }

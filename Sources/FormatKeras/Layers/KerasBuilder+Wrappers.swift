@@ -45,7 +45,7 @@ extension KerasBuilder {
       depth = bounds.count + 1
     } else {
       depth = try call.positive("num_tokens")
-      guard depth <= 1 << 24 else { throw call.wrong("\(depth) classes") }
+      guard depth <= 1 << 20 else { throw call.wrong("\(depth) classes") }
     }
     let mode = call.word("output_mode", call.layer.className == "Discretization" ? "int" : "multi_hot")
     if mode == "int" { return x }
