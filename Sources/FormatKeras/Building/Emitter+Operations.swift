@@ -112,7 +112,8 @@ extension Emitter {
   /// The value repeated along new axes, to the shape of `like` on its first axis: a token for each sample.
   mutating func expandBatch(_ a: ValueID, like: ValueID) throws(Failure) -> ValueID {
     let dims = try shape(a)
-    let target = [try shape(like)[0]] + dims.dropFirst()
+    guard let count = try shape(like).first else { throw Failure(.shapeMismatch, "a value without a batch", at: .element(scope)) }
+    let target = [count] + dims.dropFirst()
     if let numbers = Shape(target).concrete { return try emit(.layout(.expand), [a, try integers(numbers)], "Expand") }
     let batch = try emit(.generator(.shape(start: 0, end: 1)), [like], "Shape")
     guard let rest = Shape(Array(dims.dropFirst())).concrete else { throw Failure(.notExpressible, "a token of open shape", at: .element(scope)) }

@@ -6,8 +6,9 @@ internal import Tensors
 extension KerasBuilder {
   /// Channels to the front of the spatial axes and back, around what ONNX has for them.
   mutating func channelsFirst(_ x: ValueID, _ call: LayerCall) throws(Failure) -> ValueID {
-    if call.isChannelsFirst { return x }
     let rank = try e.rank(x)
+    guard rank >= 3 else { throw call.wrong("its input has rank \(rank)") }
+    if call.isChannelsFirst { return x }
     return try e.transpose(x, [0, rank - 1] + Array(1..<(rank - 1)))
   }
   mutating func channelsBack(_ x: ValueID, _ call: LayerCall) throws(Failure) -> ValueID {
@@ -159,6 +160,7 @@ extension KerasBuilder {
     let name = call.layer.className
     let x = try input(call)
     let rank = try e.rank(x)
+    guard rank >= 3 else { throw call.wrong("its input has rank \(rank)") }
     if name.hasPrefix("Global") {
       let axes = call.isChannelsFirst ? Array(2..<rank) : Array(1..<(rank - 1))
       let keep = call.flag("keepdims", false)

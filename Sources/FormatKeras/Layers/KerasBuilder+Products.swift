@@ -32,7 +32,7 @@ extension KerasBuilder {
       return try adaptivelyPooled(x, whole, isMaximum: name == "AdaptiveMaxPool", first: isChannelsFirst(argument) ? 2 : 1, call)
     case "BatchNorm":
       let rank = try e.rank(x)
-      guard let axis = argument(5, "axis")?.int else { throw call.wrong("'axis' is missing") }
+      guard rank > 0, let axis = argument(5, "axis")?.int else { throw call.wrong("'axis' is missing") }
       let place = try e.axis(axis, rank: rank)
       func laidOut(_ index: Int, _ key: String, _ builder: inout KerasBuilder) throws(Failure) -> ValueID? {
         guard let given = call.argument(index, key) else { return nil }

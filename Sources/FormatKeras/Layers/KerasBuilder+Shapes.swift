@@ -7,7 +7,7 @@ extension KerasBuilder {
   /// Dimensions without the batch, of which one may be open, for `count` elements.
   func target(_ dims: [Int], of value: ValueID, from axis: Int = 1, _ call: LayerCall) throws(Failure) -> [Dim] {
     let own = try e.shape(value)
-    guard dims.allSatisfy({ $0 >= -1 }), dims.filter({ $0 == -1 }).count <= 1 else { throw call.wrong("the shape \(dims) is no shape") }
+    guard own.count >= axis, dims.allSatisfy({ $0 >= -1 }), dims.filter({ $0 == -1 }).count <= 1 else { throw call.wrong("the shape \(dims) is no shape") }
     guard let open = dims.firstIndex(of: -1) else { return Array(own[..<axis]) + dims.map { Dim($0) } }
     guard let all = Shape.product(own[axis...]), let known = dims.filter({ $0 != -1 }).checkedProduct, let rest = all.dividedExactly(by: Dim(known)) else {
       throw call.wrong("\(Shape(own)) cannot become \(dims)")
@@ -20,6 +20,8 @@ extension KerasBuilder {
   mutating func reshaping(_ call: LayerCall) throws(Failure) -> ValueID {
     let x = try input(call)
     let rank = try e.rank(x)
+    let isSpatial = ["ZeroPadding", "Cropping", "UpSampling"].contains { call.layer.className.hasPrefix($0) }
+    guard rank >= (isSpatial ? 3 : 1) else { throw call.wrong("its input has rank \(rank)") }
     switch call.layer.className {
     case "Reshape":
       guard

@@ -150,6 +150,7 @@ extension KerasBuilder {
     case "bias_add":
       let bias = try value(call.argument(1, "bias"), call, like: try e.element(x))
       let isFirst = named("data_format")?.string?.hasPrefix("NC") ?? false
+      guard rank >= 2 else { throw call.wrong("its input has rank \(rank)") }
       return [try e.add(x, isFirst ? try e.unsqueeze(bias, Array(1..<(rank - 1))) : bias)]
     case "resize", "resize_v2", "resize_images_v2":
       guard let size = call.argument(1, "size")?.ints, size.count == 2 else { throw call.wrong("'size' is missing") }
