@@ -53,7 +53,7 @@ def make(path: Path) -> None:
     x = layers.Conv2D(384, 16, strides=16, name="patch_embedding")(image)
     x = layers.Reshape((196, 384))(x)
     table = layers.Embedding(196, 384, name="positions")
-    x = layers.Add()([x, table(keras.ops.arange(196))])
+    x = x + table(keras.ops.arange(196))
     for _ in range(12):
         y = layers.LayerNormalization(epsilon=1e-6)(x)
         x = layers.Add()([x, layers.MultiHeadAttention(6, 64)(y, y)])

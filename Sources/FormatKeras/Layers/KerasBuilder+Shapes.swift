@@ -110,7 +110,7 @@ extension KerasBuilder {
     if let number = json?.double ?? (json == nil ? standard : nil) {
       return number == standard ? x : try e.emit(.binary(op), [x, try e.scalar(number, like: x)], label)
     }
-    guard let json, let array = KerasBuilder.nested(Argument(json)) else { throw call.wrong("its numbers cannot be read") }
+    guard let json, let array = KerasBuilder.nested(json) else { throw call.wrong("its numbers cannot be read") }
     return try e.emit(.binary(op), [x, try e.floats(array.values, dims: array.dims, try e.element(x), label)], label)
   }
 
@@ -122,7 +122,7 @@ extension KerasBuilder {
       call.config["axis"]?.ints ?? (call.config["axis"]?.int).map { [$0] } ?? (call.config["axis"] == nil && call.config.object?["axis"] != nil ? [] : [-1])
     for index in axes.indices { axes[index] = try e.axis(axes[index], rank: rank) }
     func moments(_ key: String, _ index: Int) throws(Failure) -> Tensor {
-      if let json = call.config[key], let array = KerasBuilder.nested(Argument(json)) { return try Tensor.filled(array.values, dims: array.dims, .float32) }
+      if let json = call.config[key], let array = KerasBuilder.nested(json) { return try Tensor.filled(array.values, dims: array.dims, .float32) }
       return try store.variable(call.path, [key], index)
     }
     func laid(_ tensor: Tensor) throws(Failure) -> (values: [Double], dims: [Int]) {

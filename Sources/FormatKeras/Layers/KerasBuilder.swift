@@ -167,7 +167,32 @@ struct KerasBuilder {
     }
   }
 
-  /// A nested list of numbers as an array.
+  /// A nested list of numbers as an array: those of a constant may be many.
+  static func nested(_ json: JSON?) -> (values: [Double], dims: [Int], isInteger: Bool)? {
+    var values: [Double] = []
+    var isInteger = true
+    func collect(_ json: JSON) -> [Int]? {
+      switch json {
+      case .integer(let value): values.append(Double(value))
+      case .number(let value):
+        values.append(value)
+        isInteger = false
+      case .bool(let value): values.append(value ? 1 : 0)
+      case .array(let entries):
+        var dims: [Int]?
+        for entry in entries {
+          guard let inner = collect(entry), dims == nil || dims == inner else { return nil }
+          dims = inner
+        }
+        return [entries.count] + (dims ?? [])
+      default: return nil
+      }
+      return []
+    }
+    guard let json, let dims = collect(json) else { return nil }
+    return (values, dims, isInteger)
+  }
+
   static func nested(_ argument: Argument) -> (values: [Double], dims: [Int], isInteger: Bool)? {
     guard case .list(let entries) = argument else {
       return argument.double.map { ([$0], [], argument.int != nil && { if case .int = argument { true } else { false } }()) }
