@@ -68,10 +68,10 @@ static _Noreturn void finish(uint32_t status, const char *message, const struct 
   _exit(0);
 }
 
-// The processor time that the whole file may take: seconds for its structure, and more by its size, at a rate that
+// The processor time that the whole file may take: half a second for its structure, and more by its size, at a rate that
 // unpacking never falls below.
 static void start_clock(size_t image_length) {
-  struct itimerval time = {.it_value = {.tv_sec = 2 + (time_t)(image_length >> 23)}};
+  struct itimerval time = {.it_value = {.tv_sec = (time_t)(image_length >> 23), .tv_usec = 500000}};
   setitimer(ITIMER_PROF, &time, NULL);
 }
 
