@@ -49,7 +49,9 @@ enum ProjectedScores {
         }
         guard view.labels.kind(p.free) == .channel, let output = node.output(0), let second = view.nextProduct(output) else { return nil }
         let asking = view.labels.factors(second.other, .channel).count > 1 ? Self.heads(view, second.node, second.other) : 1
-        return make(.factorized, heads: max(heads, asking), dim: free, values, tokens: p.contracted.size ?? 1, extra: [second.node], nodes: second.nodes)
+        return make(
+          .factorized, heads: max(heads, asking), dim: free, values, tokens: p.contracted.size ?? 1, extra: [second.node], nodes: second.nodes,
+          asking: second.other)
       }
       if view.isSampled(values) { return make(.deformable, heads: max(heads, 1), dim: v.free.size?.value, values, tokens: p.free.size ?? 1, extra: []) }
       // A small map for every place, made by a projection: Yuan et al. 2021.
@@ -110,9 +112,9 @@ enum ProjectedScores {
         ?? 1
     }
 
-    private func make(_ family: AttentionFamily, heads: Int?, dim: Int?, _ values: ValueID, tokens: Dim, extra: [NodeID], nodes: [NodeID] = [])
-      -> AttentionBlock
-    {
+    private func make(
+      _ family: AttentionFamily, heads: Int?, dim: Int?, _ values: ValueID, tokens: Dim, extra: [NodeID], nodes: [NodeID] = [], asking: ValueID? = nil
+    ) -> AttentionBlock {
       let keys = view.operandTrace(scores)
       let value = view.operandTrace(values)
       let start = extra.last.flatMap { view.graph[$0].output(0) } ?? view.graph[meeting.node].output(0)
@@ -125,11 +127,16 @@ enum ProjectedScores {
       let weights: [BlockWeight] = [("key", keys.weight), ("value", value.weight)].compactMap { (role, weight) in
         weight.flatMap { view.original(of: $0) }.map { BlockWeight(role: role, value: $0) }
       }
-      return AttentionBlock(
+      var block = AttentionBlock(
         family: family, heads: heads, headDim: dim, valueDim: dim, queryTokens: tokens, keyTokens: tokens, scale: nil, input: view.original(of: keys.source),
         output: branch.flatMap { view.original(of: $0.output) }, residualAdd: branch?.residualAdd, residualSum: branch?.residualSum,
         anchor: view.original(of: anchor) ?? anchor, weights: weights, nodes: view.originals(of: all), parameters: parameters,
         cost: view.cost(linears.union([meeting.node]).union(extra)))
+      if let output = branch?.output ?? start {
+        let sources = [keys.source, value.source] + (asking.map { [view.operandTrace($0).source] } ?? [])
+        block.formulas = [BlockFormula(view, sources: sources, output: output)]
+      }
+      return block
     }
   }
 }

@@ -13,15 +13,18 @@ enum SoftmaxAttention {
     guard case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0), let probabilities = view.graph[anchor].output(0),
       view.isActivation(scores)
     else { return nil }
+    // A softmax over probabilities: the first of the two says what is wrong.
+    if let (_, above) = view.producer(view.trace(scores).root), case .softmax = above.op { return nil }
     let plain = MultiHeadAttention.recognize(anchor, view)
     do throws(Refusal) {
       switch view.scoreSource(scores) {
       case .product(let product, let chain):
         guard let meeting = view.valueMeeting(probabilities) else {
-          throw Refusal(anchor, "the probabilities weigh no values")
+          guard let obstacle = view.obstacle(behind: probabilities) else { throw Refusal(anchor, "the probabilities weigh no values") }
+          throw Refusal(obstacle.node, obstacle.reason, isCertain: true)
         }
         let attention = try ProductAttention(view, anchor: anchor, axis: axis, product: product, chain: chain, meeting: meeting)
-        var block = attention.block()
+        var block = try attention.block()
         if case .projected(let projected)? = plain, [.selfAttention, .causal].contains(block.family), block.mechanism == "softmax" {
           block = refined(projected, by: block)
         }
@@ -34,7 +37,7 @@ enum SoftmaxAttention {
         return try ProjectedScores.recognize(anchor, axis: axis, chain: ScoreChain(), view).map { .block($0) } ?? miss(plain)
       }
     } catch {
-      if case .projected(let projected)? = plain {
+      if !error.isCertain, case .projected(let projected)? = plain {
         return .block(AttentionBlock(projected, anchor: view.original(of: anchor) ?? anchor))
       }
       return view.nearMiss(error, anchor: anchor)
@@ -64,6 +67,8 @@ enum SoftmaxAttention {
     block.geometry = general.geometry
     block.traits = general.traits
     block.check = general.check
+    block.formulas = general.formulas
+    block.remarks = general.remarks
     block.width = projected.query.weight.rows
     return block
   }
@@ -179,22 +184,22 @@ struct ProductAttention {
 
   // MARK: Roles
 
-  private func size(_ factors: [AxisFactor], _ kind: AxisKind) -> Int {
+  func size(_ factors: [AxisFactor], _ kind: AxisKind) -> Int {
     factors.filter { view.labels.kind($0) == kind }.compactMap(\.size.value).checkedProduct ?? 1
   }
 
   /// One head of keys for all leaves the queries' heads among their rows.
-  private var queryHeads: Int {
+  var queryHeads: Int {
     let among = holdsHeads(q.free) ? size(q.free, .channel) : 1
     return size(Array(q.batch.joined()), .channel).multipliedReportingOverflow(by: among).partialValue
   }
   private func holdsHeads(_ rows: [AxisFactor]) -> Bool {
     !contractsTokens && rows.contains { view.labels.kind($0) == .channel } && rows.contains { view.labels.kind($0) == .token }
   }
-  private var keyHeads: Int { size(Array(k.batch.joined()), .channel) }
+  var keyHeads: Int { size(Array(k.batch.joined()), .channel) }
   private var valueHeads: Int { v.map { size(Array($0.batch.joined()), .channel) } ?? 1 }
 
-  private var heads: Int {
+  var heads: Int {
     // Two maps for each head of values, one taken from the other (Ye et al. 2024).
     if takesDifference { return valueHeads }
     let told = max(queryHeads, keyHeads, valueHeads)
@@ -219,7 +224,7 @@ struct ProductAttention {
   }
 
   /// Whether queries and keys are made from one tensor.
-  private var hasOneSource: Bool {
+  var hasOneSource: Bool {
     guard view.isActivation(queryValue) else { return false }
     let above = Set(view.ancestry(query.source))
     return view.ancestry(key.source).contains { above.contains($0) }
@@ -236,7 +241,8 @@ struct ProductAttention {
 
   // MARK: The block
 
-  func block() -> AttentionBlock {
+  /// - Throws: where operands do not fit together.
+  func block() throws(Refusal) -> AttentionBlock {
     let bias = ScoreBiasReading.read(chain.biases, view, map: view.original(of: anchor).flatMap { view.original[$0].output(0) } ?? query.source)
     let batch = Array(q.batch.joined()) + (view.isActivation(queryValue) ? [] : Array(k.batch.joined()))
     var grouping = TokenGrouping(view, query: queryValue, batch: batch, tokens: q.free, source: query.source)
@@ -253,6 +259,8 @@ struct ProductAttention {
     let start = outputStart
     let own = Set([query.linear, key.linear, value.linear].compactMap { $0 })
     let branch = start.map { view.branch(from: $0, own: own) }
+    let family = family(grouping, causal: bias.causal)
+    try checkConsistency(branch, as: family)
 
     var nodes = Set(chain.nodes + meeting.nodes + [anchor, product, meeting.node] + query.nodes + key.nodes + value.nodes)
     nodes.formUnion(branch?.nodes ?? [])
@@ -269,7 +277,7 @@ struct ProductAttention {
       parameters = parameters &+ view.parameterCount(linear, bias: traced?.bias ?? (branch?.linear == linear ? branch?.bias : nil))
     }
     var block = AttentionBlock(
-      family: family(grouping, causal: bias.causal), heads: heads, headDim: headDim, valueDim: valueDim, queryTokens: tokenCounts.query,
+      family: family, heads: heads, headDim: headDim, valueDim: valueDim, queryTokens: tokenCounts.query,
       keyTokens: tokenCounts.key,
       scale: scale, bias: bias.bias, qkNorm: normName, rotary: query.rotary || key.rotary, causal: bias.causal, geometry: grouping.geometry,
       traits: traits(grouping), input: view.original(of: query.source), output: branch.flatMap { view.original(of: $0.output) },
@@ -277,6 +285,17 @@ struct ProductAttention {
       weights: weights(branch), nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(products))
     block.mechanism = ScoreMechanism.name(self) ?? (branch.map(resamples) == true ? "fcvit" : "softmax")
     block.check = check(bias.bias)
+    if let output = branch?.output ?? start {
+      let gathered = Set(query.factors + key.factors + chain.scales)
+      // A factor that values pass as well is none of the scale's alone; one behind another step than the product scales that too.
+      let isShared = !gathered.isDisjoint(with: value.nodes) || !chain.mixes.isEmpty || chain.scalesBias || chain.isCapped || block.mechanism != "softmax"
+      block.formulas = [
+        BlockFormula(
+          view, sources: [query.source, key.source, value.source], output: output,
+          scaling: isShared ? nil : scale.map { BlockFormula.Scaling(product: product, scale: $0, gathered: gathered) })
+      ]
+    }
+    block.remarks = remarks(branch)
     block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
@@ -316,20 +335,20 @@ struct ProductAttention {
     }
   }
 
-  private var headDim: Int? { contractsTokens ? q.free.size?.value : q.contracted.size?.value }
+  var headDim: Int? { contractsTokens ? q.free.size?.value : q.contracted.size?.value }
   private var valueDim: Int? { contractsTokens ? v?.contracted.size?.value ?? headDim : v?.free.size?.value ?? headDim }
   private var tokenCounts: (query: Dim, key: Dim) {
     contractsTokens ? (q.contracted.size ?? 1, q.contracted.size ?? 1) : (queryTokens, keyTokens)
   }
 
-  private var scale: Double? {
+  var scale: Double? {
     if chain.hasTemperature { return nil }
     let product = chain.scale * query.scale * key.scale
     let standard = 1 / Double(max(headDim ?? 1, 1)).squareRoot()
     return abs(product - standard) <= 1e-6 * standard ? standard : abs(product - 1) <= 1e-6 ? 1 : Double(Float(product))
   }
 
-  private var normName: String { query.norm?.name ?? key.norm?.name ?? "none" }
+  var normName: String { query.norm?.name ?? key.norm?.name ?? "none" }
 
   private func weights(_ branch: BranchTrace?) -> [BlockWeight] {
     var result: [BlockWeight] = []
@@ -416,6 +435,11 @@ struct ProductAttention {
       result.append("a positional map joins the probabilities")
     }
     if isGrouped { result.append("\(keyHeads) heads of keys") }
+    if queryValue == keyValue || view.isSameProjection(queryValue, keyValue) {
+      result.append("one projection for queries and keys")
+    } else if view.isSameProjection(keyValue, valueValue) {
+      result.append("one projection for keys and values")
+    }
     if seesBeyondWindow || grouping.form == .window, queryTokens != keyTokens { result.append("keys beyond the window") }
     return result
   }

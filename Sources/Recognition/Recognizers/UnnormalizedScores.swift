@@ -15,11 +15,11 @@ enum UnnormalizedScores {
       let axis = if case .product(operand: 0) = path.meeting.form { -1 } else { -2 }
       let attention = try ProductAttention(view, anchor: id, axis: axis, product: id, chain: path.chain, meeting: path.meeting)
       guard attention.query.linear != nil, attention.value.linear != nil, !attention.contractsTokens else { return nil }
-      var block = attention.block()
+      var block = try attention.block()
       block.traits.insert("\(path.function) in place of the softmax", at: 0)
       return .block(block)
     } catch {
-      return nil
+      return error.isCertain ? view.nearMiss(error, anchor: id) : nil
     }
   }
 
@@ -51,7 +51,10 @@ enum UnnormalizedScores {
       case .binary(.multiply), .binary(.divide):
         guard let other, !view.isActivation(other) else { return nil }
         // What stands behind the function is no scale of the scores.
-        if function == nil, node.op == .binary(.multiply), let factor = view.scalar(other) { chain.scale *= factor }
+        if function == nil, node.op == .binary(.multiply), let factor = view.scalar(other) {
+          chain.scale *= factor
+          chain.scales.append(reader)
+        }
       case .binary(.add), .binary(.subtract):
         guard let other, !view.isActivation(other) else { return nil }
         if view.scalar(other) == nil { chain.biases.append((other, false)) }
