@@ -99,12 +99,13 @@ conformance: build $(VENV)/conformance/.ready
 $(VENV)/keras/.ready: conformance/keras-requirements.txt
 	$(call venv,keras,$<)
 
-# What the tools that the files are for say of them. ZOO: folders with models and arrays beside them.
-ZOO ?= fixtures/keras fixtures/models/zoo
+# What the tools that the files are for say of them. JUDGED: folders with models and arrays beside them.
+JUDGED ?= fixtures/keras fixtures/models/zoo
 keras-oracle: build $(VENV)/keras/.ready
-	$(VENV)/keras/bin/python -W ignore conformance/keras_oracle.py $(BIN) $(ZOO)
-	$(VENV)/keras/bin/python conformance/opset_oracle.py $(BIN) $(ZOO)
-	$(VENV)/keras/bin/python conformance/roundtrip.py $(BIN) $(ZOO)
+	$(VENV)/keras/bin/python -W ignore conformance/keras_oracle.py $(BIN) $(JUDGED)
+	$(VENV)/keras/bin/python conformance/opset_oracle.py $(BIN) $(JUDGED)
+	$(VENV)/keras/bin/python conformance/roundtrip.py $(BIN) $(JUDGED)
+
 $(VENV)/recall/.ready: recall/requirements.txt
 	$(call venv,recall,$<)
 
