@@ -69,14 +69,14 @@ let package = Package(
     library("Kernels", ["Tensors", "COneDNN", "CVector"]),
     // What each Op means: shape rule, cost, kernel.
     library("Operators", ["GraphIR", "Kernels", "Images"]),
-    // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
-    library("FormatKeras", ["Operators", "FormatHDF5", "CZip"]),
     // Graph to TypedGraph.
     library("Inference", ["Operators"]),
     // Exporters' dialects to one dialect, on a snapshot.
     library("Canonicalization", ["Inference"]),
     // Finds attention blocks in a canonical graph.
     library("Recognition", ["Inference"]),
+    // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
+    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "CZip"]),
     // Plans and runs a TypedGraph.
     library("Execution", ["Inference"]),
     // The rewrite contract and catalogue.
@@ -96,7 +96,7 @@ let package = Package(
     tests("GraphIRTests", ["GraphIR"]),
     tests("DifferentiationTests", ["Differentiation", "Execution", "TestSupport"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
-    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Execution", "FormatNPZ", "TestSupport"]),
+    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Canonicalization", "GraphText", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
     tests("KernelsTests", ["Kernels", "CVector"]),
     tests("FormatImageTests", ["FormatImage"]),

@@ -47,6 +47,9 @@ extension DiagnosticCode {
   // 4: recognition
   public static let nonFiniteWeight = DiagnosticCode(4001, "a weight is not finite", .warning, help: "A weight holds NaN or infinity.")
   public static let nearMiss = DiagnosticCode(4002, "looked like attention and was refused", .note, help: "The reason names the first fact that is missing.")
+  public static let unusualAttention = DiagnosticCode(
+    4003, "attention of an unusual kind", .note, refusesInput: false,
+    help: "The block attends, but a fact about it is seldom meant: a scale other than head_dim^-1/2, a mask the wrong way round, a missing residual.")
 
   // 5: rewriting
   public static let rewriteRefused = DiagnosticCode(
@@ -82,7 +85,7 @@ extension DiagnosticCode {
     fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
     malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
-    nonFiniteWeight, nearMiss,
+    nonFiniteWeight, nearMiss, unusualAttention,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,
     operatorNotRunnable, badRunInput, kernelFailure, nonFiniteSample, outOfMemory, modelsDiffer, indexOutOfRange, runLimit,
     usage, rewriteUnknown, rewriteParameter,

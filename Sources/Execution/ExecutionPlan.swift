@@ -119,7 +119,7 @@ public final class ExecutionPlan {
         guard start <= deadline else { throw Failure(.runLimit, "the run takes longer than \(options.timeLimit ?? 0) s") }
         try step.run(memory)
       } catch {
-        throw error.located(element: step.nodes.first.map { typed.graph[$0].name })
+        throw error.located(element: step.nodes.first.map { typed.graph.label(of: typed.graph[$0]) })
       }
       if options.profiles { profile.append(StepTime(nodes: step.nodes, kernel: step.kernel, start: start, seconds: Measurement.now - start)) }
     }

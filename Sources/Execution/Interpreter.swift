@@ -36,13 +36,15 @@ final class Interpreter {
     program = Program(typed.graph, wanted: wanted)
     for id in program.nodes {
       guard case .foreign = typed.graph[id].op else { continue }
-      throw Interpreter.noKernel(typed.graph[id])
+      throw Interpreter.noKernel(typed.graph[id], in: typed.graph)
     }
   }
 
-  static func noKernel(_ node: Node) -> Failure {
+  static func noKernel(_ node: Node, in graph: Graph? = nil) -> Failure {
+    let label = graph?.label(of: node) ?? node.name
+    if case .foreign(let op) = node.op { return Failure(.operatorNotRunnable, op.refusal, at: .element(label)) }
     let (domain, mnemonic) = node.op.name
-    return Failure(.operatorNotRunnable, "there is no kernel for \(domain.isEmpty ? mnemonic : "\(domain).\(mnemonic)")", at: .element(node.name))
+    return Failure(.operatorNotRunnable, "there is no kernel for \(domain.isEmpty ? mnemonic : "\(domain).\(mnemonic)")", at: .element(label))
   }
 
   func run(_ inputs: [ValueID: RuntimeValue]) throws(Failure) -> RunResult {
@@ -122,7 +124,7 @@ final class Interpreter {
         for (output, result) in zip(node.outputs, results) { if let output { frame[output] = result } }
         try checkMemory(results)
       } catch {
-        throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
+        throw error.located(element: graph.label(of: node))
       }
       profile?(StepTime(nodes: [id], kernel: node.op.name.mnemonic, start: start, seconds: Measurement.now - start))
       for value in program.freed[index] { frame[value] = nil }

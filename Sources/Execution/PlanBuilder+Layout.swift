@@ -5,8 +5,18 @@ internal import Tensors
 
 /// Layout operators: views where strides can say it, copies where they cannot.
 extension PlanBuilder {
+  /// Whether the sizes and axes that steer the operator are known: a view rests on them. Where only the run tells them,
+  /// though the result's shape can be nothing else, the reference kernel holds them against its rules.
+  private func isSteeredByConstants(_ node: Node, _ op: LayoutOp) throws(Failure) -> Bool {
+    if case .concat = op { return true }
+    for case .some(let value) in node.inputs.dropFirst() where try type(of: value).element.isInteger {
+      if constantTensor(value) == nil { return false }
+    }
+    return true
+  }
+
   func planLayout(_ id: NodeID, _ node: Node, _ op: LayoutOp) throws(Failure) -> Bool {
-    guard let data = node.input(0), let output = node.output(0) else { return false }
+    guard let data = node.input(0), let output = node.output(0), try isSteeredByConstants(node, op) else { return false }
     let target = try dims(of: output)
     if try planSplit(data, op, output) {
       markDone([id])
@@ -170,9 +180,9 @@ extension PlanBuilder {
     let source = try view(of: data)
     let axis = axis < 0 ? axis + source.layout.rank : axis
     let size = source.dims[axis]
-    let indices = list.map { $0 < 0 ? $0 + size : $0 }
-    for index in indices where index < 0 || index >= size {
-      throw Failure(.indexOutOfRange, "Gather takes index \(index) of an axis of \(size)")
+    let indices = list.map { $0 < 0 ? $0 &+ size : $0 }
+    for (given, index) in zip(list, indices) where index < 0 || index >= size {
+      throw Failure(.indexOutOfRange, "Gather: index \(given) of an axis of \(size)")
     }
     let step = indices.count > 1 ? indices[1] - indices[0] : 1
     if step > 0, zip(indices, indices.dropFirst()).allSatisfy({ $1 - $0 == step }) {

@@ -53,13 +53,14 @@ final class PlanBuilder {
   }
 
   func build() throws(Failure) {
-    for input in graph.inputs { views[input] = try newView(try type(of: input)) }
+    // What nobody reads may be of any type: strings whose shape alone is asked for.
+    for input in graph.inputs where readers[input] != nil || wanted.contains(input) { views[input] = try newView(try type(of: input)) }
     for id in graph.order where active.contains(id) && !done.contains(id) {
       let node = graph[id]
       do throws(Failure) {
         try plan(id, node)
       } catch {
-        throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
+        throw error.located(element: graph.label(of: node))
       }
     }
     for value in wanted.sorted() {
@@ -71,7 +72,7 @@ final class PlanBuilder {
 
   private func plan(_ id: NodeID, _ node: Node) throws(Failure) {
     if case .foreign(let op) = node.op {
-      throw Failure(.operatorNotRunnable, "there is no kernel for \(op.domain.isEmpty ? op.name : "\(op.domain).\(op.name)")")
+      throw Failure(.operatorNotRunnable, op.refusal)
     }
     for output in node.outputs.compactMap({ $0 }) where constantTensor(output) == nil { _ = try type(of: output) }
     if try planFast(id, node) { return }
@@ -89,6 +90,8 @@ final class PlanBuilder {
     default: break
     }
     if node.reads.allSatisfy({ isConstant($0) }) { return false }
+    // Operators that may take two floating-point types at once (a scale of another precision) do so by their reference.
+    guard mixesNoReals(node) else { return false }
     switch node.op {
     case .unary(let op): return try planUnary(id, node, op)
     case .binary(let op): return try planBinary(id, node, op)
@@ -105,15 +108,36 @@ final class PlanBuilder {
     }
   }
 
+  private func mixesNoReals(_ node: Node) -> Bool {
+    if case .cast = node.op { return true }
+    var found: ElementType?
+    for value in node.reads {
+      guard let element = typed.type(of: value)?.element, element.isFloatingPoint else { continue }
+      if let found, found != element { return false }
+      found = element
+    }
+    return true
+  }
+
   // MARK: Facts
 
   func type(of value: ValueID) throws(Failure) -> (element: ElementType, dims: [Int]?) {
-    guard let type = typed.type(of: value), let dims = type.shape?.concrete, let count = dims.checkedProduct, count < 1 << 40 else {
-      throw Failure(
-        .operatorNotRunnable, "the shape of '\(graph[value].name)' is not known before the run", at: .element(graph[value].name),
-        advice: "give the input shapes, for example with --shape NAME=D0,D1")
+    if let type = typed.type(of: value), let dims = type.shape?.concrete {
+      guard let count = dims.checkedProduct, count < 1 << 40 else { throw tooLarge(value, dims) }
+      return (type.element, dims)
     }
-    return (type.element, dims)
+    throw Failure(
+      .operatorNotRunnable, "the shape of '\(graph[value].name)' is not known before the run", at: .element(graph[value].name),
+      advice: "give the input shapes, for example with --shape NAME=D0,D1")
+  }
+
+  /// Of a size that no machine holds, at the node that makes it.
+  private func tooLarge(_ value: ValueID, _ dims: [Int]) -> Failure {
+    guard let producer = graph.producer(of: value) else {
+      return Failure(.sizeOverflow, "'\(graph[value].name)' has dimensions \(dims)", at: .element(graph[value].name))
+    }
+    let node = graph[producer]
+    return Failure(.sizeOverflow, "\(node.op.name.mnemonic): a result of dimensions \(dims)", at: .element(graph.label(of: node)))
   }
 
   func dims(of value: ValueID) throws(Failure) -> [Int] { try type(of: value).dims ?? [] }

@@ -70,6 +70,8 @@ struct Checkpoint {
   var files: [HDF5File] = []
   var legacyRoot: String?
   var tensors: [String: Tensor]?
+  /// What a safetensors file tells beside its tensors.
+  var metadata: [String: String]?
 
   // MARK: Opening
 
@@ -81,7 +83,9 @@ struct Checkpoint {
       try result.openHDF5()
     } else if Safetensors.accepts(source) {
       result.format = "safetensors"
-      result.tensors = try Safetensors.read(source, limits: limits)
+      let content = try Safetensors.read(source, limits: limits)
+      result.tensors = content.tensors
+      result.metadata = content.metadata
     } else {
       try result.openJSON()
     }
@@ -188,7 +192,7 @@ struct Checkpoint {
       }
       let shard = try SiblingFile.map(name, beside: path)
       if Safetensors.accepts(shard), !HDF5File.accepts(shard) {
-        tensors = (tensors ?? [:]).merging(try Safetensors.read(shard, limits: limits)) { first, _ in first }
+        tensors = (tensors ?? [:]).merging(try Safetensors.read(shard, limits: limits).tensors) { first, _ in first }
         format = "safetensors"
       } else {
         files.append(try HDF5File.read(shard, limits: limits))
@@ -322,12 +326,20 @@ struct Checkpoint {
 
   private func weightsOnly(sink: inout DiagnosticSink) throws(Failure) -> Graph {
     let weights = try dictionary(sink: &sink)
+    if let text = graphText { return try GraphRecord.graph(text, weights: weights) }
     guard !weights.isEmpty || !files.isEmpty else { throw Failure(.missingPart, "the file holds no arrays", at: .init(file: source.name)) }
-    if let graph = try StateDictionary(weights, options: options, configuration: configuration).graph() { return graph }
+    let names = metadata ?? [:]
+    if let graph = try StateDictionary(weights, options: options, configuration: configuration).graph() { return graph.recording(weights, names) }
     sink.report(
       Diagnostic(
         .unknownOperator, "\(weights.count) arrays without an architecture: they are listed, and there is nothing to run", level: .note))
-    return try listing()
+    return try listing().recording(weights, names)
+  }
+
+  /// The graph that this program wrote beside the weights.
+  private var graphText: String? {
+    if let metadata { return metadata[GraphRecord.graphKey] }
+    return files.lazy.compactMap { $0.attribute(GraphRecord.graphKey, of: GraphRecord.group)?.text }.first
   }
 
   /// A graph of constants alone, each an output under its path.
@@ -346,6 +358,15 @@ struct Checkpoint {
       }
     }
     return try emitter.finish(constants: values)
+  }
+}
+
+extension Graph {
+  /// The graph with what it was made of beside it.
+  fileprivate func recording(_ tensors: [String: Tensor], _ metadata: [String: String]) -> Graph {
+    var result = self
+    result.source = WeightsRecord(tensors: tensors, metadata: metadata, of: self)
+    return result
   }
 }
 

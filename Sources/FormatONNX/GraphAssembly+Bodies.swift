@@ -45,7 +45,7 @@ extension GraphAssembly {
     var assembly = GraphAssembly(decoder: decoder, opsets: opsets ?? self.opsets, library: library, records: nil, depth: depth + 1)
     try assembly.collectNames(graph)
     let result = try assembly.assembleBody(graph, captured: captured)
-    mergeForeign(of: assembly)
+    foreign.merge(assembly.foreign)
     return result
   }
 }

@@ -19,11 +19,11 @@ extension GraphAssembly {
     let fixed = try named(try view.strings("zs") ?? [], message)
     guard let name = try view.string("y") else { throw view.bad("y", "is missing") }
     guard message.inputs.count == independent.count + fixed.count, !message.inputs.contains("") else {
-      throw Failure(.operandCount, "Gradient takes an input for each of 'xs' and 'zs'", at: .element(message.name))
+      throw Failure(.operandCount, "Gradient takes an input for each of 'xs' and 'zs'", at: .element(message.label))
     }
     let derivative = try ReverseMode(of: try lookUp(name, by: message), in: builder.graph, independent: independent, fixed: fixed)
     derivativeNodesLeft -= derivative.body.order.count
-    guard derivativeNodesLeft >= 0 else { throw Failure(.limitExceeded, "the gradients stand for too many nodes", at: .element(message.name)) }
+    guard derivativeNodesLeft >= 0 else { throw Failure(.limitExceeded, "the gradients stand for too many nodes", at: .element(message.label)) }
     let body = Subgraph(derivative.body, captures: Array(derivative.captures.indices))
     return (.call(CallOp(domain: message.domain, name: message.opType, body: body)), derivative.captures)
   }
@@ -32,7 +32,7 @@ extension GraphAssembly {
     var result: [ValueID] = []
     for name in names {
       let value = try lookUp(String(decoding: name, as: UTF8.self), by: message)
-      guard !result.contains(value) else { throw Failure(.badAttribute, "Gradient names '\(builder.graph[value].name)' twice", at: .element(message.name)) }
+      guard !result.contains(value) else { throw Failure(.badAttribute, "Gradient names '\(builder.graph[value].name)' twice", at: .element(message.label)) }
       result.append(value)
     }
     return result

@@ -25,7 +25,6 @@ struct GraphAssembly {
   var builder: GraphBuilder
   /// Names that subgraphs define.
   private(set) var innerNames: Set<String> = []
-  private(set) var parameterCount = 0
   private var values: [String: ValueID] = [:]
   /// Names that nodes, outputs or subgraphs read.
   private var read: Set<String> = []
@@ -35,8 +34,7 @@ struct GraphAssembly {
   private var containers: [String: ValueType] = [:]
   private var initializerNames: Set<String> = []
   private var notes = Notes()
-  private var foreign: [(diagnostic: Diagnostic, count: Int)] = []
-  private var foreignIndices: [String: Int] = [:]
+  var foreign = ForeignNodes()
   private var suffixes: [String: Int] = [:]
   /// How many nodes derivatives may still stand for: each may be as large as the graph before it.
   var derivativeNodesLeft = 1 << 18
@@ -48,15 +46,6 @@ struct GraphAssembly {
     self.records = records
     self.depth = depth
     builder = GraphBuilder(name: "", opsets: opsets)
-  }
-
-  /// One diagnostic for each operator and reason, however many nodes share it.
-  var foreignDiagnostics: [Diagnostic] {
-    foreign.map { entry in
-      var diagnostic = entry.diagnostic
-      if entry.count > 1 { diagnostic.message += " (\(entry.count) nodes)" }
-      return diagnostic
-    }
   }
 
   mutating func collectNames(_ graph: GraphMessage) throws(Failure) {
@@ -78,7 +67,6 @@ struct GraphAssembly {
     note(graph.outputs, field: GraphField.output, in: \.outputs)
     note(graph.inputs, field: GraphField.input, in: \.inputs)
     try addContent(of: graph, captured: [])
-    countParameters(graph)
     return notes
   }
 
@@ -168,7 +156,7 @@ struct GraphAssembly {
 
   func lookUp(_ name: String, by node: NodeMessage) throws(Failure) -> ValueID {
     if let value = values[name] { return value }
-    let place = ModelLocation.element(node.name.isEmpty ? node.outputs.first ?? "" : node.name)
+    let place = ModelLocation.element(node.label)
     if made.contains(name) { throw Failure(.cyclicGraph, "\(node.opType) reads '\(name)' before it is made", at: place) }
     throw Failure(.undefinedValue, "\(node.opType) reads '\(name)', which nothing makes", at: place)
   }
@@ -176,7 +164,7 @@ struct GraphAssembly {
   // MARK: Nodes
 
   private mutating func node(_ message: NodeMessage, record: Int?) throws(Failure) {
-    guard !message.opType.isEmpty else { throw Failure(.malformed, "a node has no operator", at: .element(message.name)) }
+    guard !message.opType.isEmpty else { throw Failure(.malformed, "a node has no operator", at: .element(message.label)) }
     var operands: [ValueID?] = []
     for input in message.inputs { operands.append(input.isEmpty ? nil : try lookUp(input, by: message)) }
     var free = Set<String>()
@@ -185,19 +173,20 @@ struct GraphAssembly {
     }
     var captures: [(name: String, value: ValueID)] = []
     for name in free.sorted() { captures.append((name, try lookUp(name, by: message))) }
-    func foreign(_ reason: String) throws(Failure) {
-      reportForeign(message, reason: reason)
-      try verbatim(.foreign(ForeignOp(domain: message.domain, name: message.opType)), message, operands: operands, captures: captures, record: record)
+    func passThrough(_ reason: String) throws(Failure) {
+      foreign.note(message, reason: reason)
+      try verbatim(
+        .foreign(ForeignOp(domain: message.domain, name: message.opType, reason: reason)), message, operands: operands, captures: captures, record: record)
     }
 
     let domain = message.domain == "ai.onnx" ? "" : message.domain
     if library.defines(message) {
       let op: Op
-      do throws(Failure) { op = try call(message) } catch { return try foreign("a function of the model that cannot be read: \(error.message)") }
+      do throws(Failure) { op = try call(message) } catch { return try passThrough("a function of the model that cannot be read: \(error.message)") }
       return try verbatim(op, message, operands: operands, captures: [], record: record)
     }
     guard let version = opsets[domain] else {
-      throw Failure(.missingPart, "\(message.opType) is of domain '\(domain)', whose operator set the model does not import", at: .element(message.name))
+      throw Failure(.missingPart, "\(message.opType) is of domain '\(domain)', whose operator set the model does not import", at: .element(message.label))
     }
     if domain.isEmpty, message.opType == "Constant" {
       let tensor = try constant(message)
@@ -208,22 +197,22 @@ struct GraphAssembly {
     }
     if domain == GradientRule.domain, message.opType == GradientRule.opType {
       let reading: (op: Op, captures: [ValueID])
-      do throws(Failure) { reading = try gradient(message, version: version) } catch { return try foreign(error.message) }
+      do throws(Failure) { reading = try gradient(message, version: version) } catch { return try passThrough(error.message) }
       let named = reading.captures.map { (builder.graph[$0].name, $0) }
       return try verbatim(reading.op, message, operands: operands, captures: named, record: record)
     }
     if ControlRules.reads(domain: domain, opType: message.opType) {
       switch try control(message, version: version, captures: captures) {
-      case .unsupported(let reason): return try foreign(reason)
-      case .steps(let steps):
-        guard let op = steps.first?.op else { return try foreign("it does nothing") }
+      case .unsupported(let reason): return try passThrough(reason)
+      case .steps(let steps, _):
+        guard let op = steps.first?.op else { return try passThrough("it does nothing") }
         return try verbatim(op, message, operands: operands, captures: captures, record: record)
       }
     }
-    if message.attributes.contains(where: { !$0.graphs.isEmpty }) { return try foreign("it carries subgraphs") }
+    if message.attributes.contains(where: { !$0.graphs.isEmpty }) { return try passThrough("it carries subgraphs") }
     switch try translation(of: message, domain: domain, version: version, operands: operands) {
-    case .unsupported(let reason): try foreign(reason)
-    case .steps(let steps): try add(steps, of: message, operands: operands, record: record)
+    case .unsupported(let reason): try passThrough(reason)
+    case .steps(let steps, let made): try add(steps, results: made, of: message, operands: operands, record: record)
     }
   }
 
@@ -242,11 +231,14 @@ struct GraphAssembly {
     return translation
   }
 
-  private mutating func add(_ steps: [Translation.Step], of message: NodeMessage, operands: [ValueID?], record: Int?) throws(Failure) {
+  private mutating func add(
+    _ steps: [Translation.Step], results wanted: [Translation.Step.Operand?]?, of message: NodeMessage, operands: [ValueID?], record: Int?
+  ) throws(Failure) {
     let stem = message.outputs.first { !$0.isEmpty } ?? message.opType
     var reading = ONNXRecord.NodeReading(inputs: message.inputs, outputs: message.outputs, steps: [], captures: [])
-    var made: [ValueID?] = []
+    var made: [[ValueID?]] = []
     var constants = 0
+    let bound = bindings(wanted, of: message)
     for (index, step) in steps.enumerated() {
       var inputs: [ValueID?] = []
       var slots: [Int?] = []
@@ -265,8 +257,8 @@ struct GraphAssembly {
           try define(name, as: value)
           inputs.append(value)
           slots.append(nil)
-        case .step(let earlier):
-          inputs.append(made[earlier])
+        case .step, .result:
+          inputs.append(operand.made.flatMap { made[$0.step].indices.contains($0.result) ? made[$0.step][$0.result] : nil })
           slots.append(nil)
         }
       }
@@ -274,8 +266,19 @@ struct GraphAssembly {
         inputs.removeLast()
         slots.removeLast()
       }
-      let isLast = index == steps.count - 1
-      let results: [String?] = isLast ? results(of: message, op: step.op) : [freshName("\(stem):step\(index)")]
+      var results: [String?]
+      if wanted == nil, index == steps.count - 1 {
+        results = self.results(of: message, op: step.op)
+      } else {
+        // What later steps read, and what the node itself gives.
+        let read = steps[index...].flatMap { $0.operands.compactMap(\.made) }.filter { $0.step == index }.map(\.result)
+        let given = bound[index] ?? [:]
+        results = (0...max(read.max() ?? 0, given.keys.max() ?? 0)).map { result in
+          if let name = given[result] { return name }
+          if result > 0, !read.contains(result) { return nil }
+          return freshName(result == 0 ? "\(stem):step\(index)" : "\(stem):step\(index):\(result)")
+        }
+      }
       let name = message.name
       let outputs = builder.node(Node(step.op, inputs, name: name, record: record), results: results, types: results.map { $0.flatMap { notes.types[$0] } })
       for (name, value) in zip(results, outputs) {
@@ -283,10 +286,19 @@ struct GraphAssembly {
         try define(name, as: value)
         if let container = containers[name] { builder.declare(value, container) }
       }
-      made.append(outputs.first ?? nil)
+      made.append(outputs)
       reading.steps.append(.init(op: step.op, inputs: inputs.map { $0.map { builder.graph[$0].name } }, slots: slots, outputs: results))
     }
     if let record { notes.nodes[record] = reading }
+  }
+
+  /// The node's results by the step that makes them and which of its results they are.
+  private func bindings(_ wanted: [Translation.Step.Operand?]?, of message: NodeMessage) -> [Int: [Int: String]] {
+    var bound: [Int: [Int: String]] = [:]
+    for (operand, name) in zip(wanted ?? [], message.outputs) where !name.isEmpty {
+      if let made = operand?.made { bound[made.step, default: [:]][made.result] = name }
+    }
+    return bound
   }
 
   /// The node's results; the identity that Dropout became has one.
@@ -325,94 +337,5 @@ struct GraphAssembly {
       inputs: message.inputs, outputs: message.outputs,
       steps: [.init(op: op, inputs: message.inputs.map { $0.isEmpty ? nil : $0 }, slots: message.inputs.indices.map { $0 }, outputs: results)],
       captures: captures.map(\.name))
-  }
-
-  private mutating func reportForeign(_ message: NodeMessage, reason: String) {
-    let domain = message.domain.isEmpty ? "" : " of domain '\(message.domain)'"
-    let text = "\(message.opType)\(domain) passes through untouched: \(reason)"
-    report(Diagnostic(.unknownOperator, text, at: .element(message.name)), count: 1)
-  }
-
-  private mutating func report(_ diagnostic: Diagnostic, count: Int) {
-    if let index = foreignIndices[diagnostic.message] {
-      foreign[index].count += count
-    } else {
-      foreignIndices[diagnostic.message] = foreign.count
-      foreign.append((diagnostic, count))
-    }
-  }
-
-  /// What a body of this graph reports is the model's, too.
-  mutating func mergeForeign(of body: GraphAssembly) {
-    for entry in body.foreign { report(entry.diagnostic, count: entry.count) }
-  }
-
-  /// The tensor of a Constant node.
-  private func constant(_ message: NodeMessage) throws(Failure) -> Tensor {
-    var view = NodeView(
-      message, version: 0, operands: [], wanted: [], constant: { _ in nil }, declaredType: { _ in nil },
-      decode: { [decoder] (tensor) throws(Failure) in try decoder.tensor(tensor, name: message.outputs.first) })
-    guard let attribute = message.attributes.first(where: { $0.name.hasPrefix("value") || $0.name == "sparse_value" }) else {
-      throw view.bad("value", "is missing")
-    }
-    switch attribute.name {
-    case "value":
-      guard let tensor = try view.tensor("value") else { throw view.bad("value", "is missing") }
-      return tensor
-    case "value_float": return try Tensor(float32: [view.float("value_float") ?? 0], dims: [])
-    case "value_floats":
-      let values = try view.floats("value_floats") ?? []
-      return try Tensor(float32: values, dims: [values.count])
-    case "value_int": return try Tensor(int64: [Int64(view.int("value_int") ?? 0)], dims: [])
-    case "value_ints": return try Tensor.vector(view.ints("value_ints") ?? [])
-    case "value_string": return try Tensor(.string, dims: [], storage: .strings([view.bytes("value_string") ?? []]))
-    case "value_strings":
-      let values = try view.strings("value_strings") ?? []
-      return try Tensor(.string, dims: [values.count], storage: .strings(values))
-    case "sparse_value":
-      guard let sparse = attribute.sparse else { throw view.bad("sparse_value", "holds no tensor") }
-      return try decoder.dense(sparse, name: message.outputs.first ?? message.name)
-    default: throw view.bad(attribute.name, "is not known")
-    }
-  }
-
-  // MARK: Parameters
-
-  private mutating func countParameters(_ graph: GraphMessage) {
-    var sizes: [String: Int] = [:]
-    for name in notes.initializers.keys {
-      if let tensor = values[name].flatMap({ builder.graph.constant($0) }), tensor.elementType.isFloatingPoint { sizes[name] = tensor.count }
-    }
-    var counted = Array(sizes.values)
-    for node in graph.nodes where node.opType == "Identity" {
-      if let size = node.inputs.first.flatMap({ sizes[$0] }) { counted.append(size) }
-    }
-    if notes.initializers.isEmpty {
-      for value in builder.graph.values.handles {
-        if let tensor = builder.graph.constant(value), tensor.elementType.isFloatingPoint { counted.append(tensor.count) }
-      }
-    }
-    parameterCount = counted.reduce(0) { sum, count in
-      let (total, overflow) = sum.addingReportingOverflow(count)
-      return overflow ? Int.max : total
-    }
-  }
-}
-
-extension GraphMessage {
-  /// Names that a subgraph reads from outside; names it defines itself are added to `inner`.
-  func freeNames(_ inner: inout Set<String>) -> Set<String> {
-    var own = Set(inputs.map(\.name) + initializers.map(\.name) + sparse.map(\.name))
-    var free = Set<String>()
-    for node in nodes {
-      for input in node.inputs where !input.isEmpty && !own.contains(input) { free.insert(input) }
-      for attribute in node.attributes {
-        for subgraph in attribute.graphs { free.formUnion(subgraph.freeNames(&inner).subtracting(own)) }
-      }
-      own.formUnion(node.outputs)
-    }
-    for output in outputs where !output.name.isEmpty && !own.contains(output.name) { free.insert(output.name) }
-    inner.formUnion(own)
-    return free
   }
 }

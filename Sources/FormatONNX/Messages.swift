@@ -51,6 +51,9 @@ struct NodeMessage {
   var domain = ""
   var overload = ""
   var attributes: [AttributeMessage] = []
+
+  /// What messages call the node: its name, or that of its first result where it has none.
+  var label: String { name.isEmpty ? outputs.first { !$0.isEmpty } ?? "" : name }
 }
 
 struct AttributeMessage {

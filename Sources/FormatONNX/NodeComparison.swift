@@ -38,15 +38,15 @@ struct NodeComparison {
 
   func state(of index: Int) -> State {
     guard let reading = record.notes.nodes[index], let ids = nodes[index], extras(of: reading) != nil else { return .rebuilt }
-    if ids.count == reading.steps.count, zip(ids, reading.steps).allSatisfy({ matches(graph[$0], $1, reading) }), !leaks(ids) { return .verbatim }
+    if ids.count == reading.steps.count, zip(ids, reading.steps).allSatisfy({ matches(graph[$0], $1, reading) }), !leaks(ids, reading) { return .verbatim }
     if reading.steps.count == 1 { return ids.allSatisfy { renaming(of: [$0], reading) != nil } ? .renamed : .rebuilt }
-    return renaming(of: ids, reading) != nil && !leaks(ids) ? .renamed : .rebuilt
+    return renaming(of: ids, reading) != nil && !leaks(ids, reading) ? .renamed : .rebuilt
   }
 
   /// What the record's node reads and makes when these nodes stand for it under other names; nil when more than names
   /// changed.
   func renaming(of ids: [NodeID], _ reading: ONNXRecord.NodeReading) -> (inputs: [Int: ValueID?], outputs: [ValueID?])? {
-    guard ids.count == reading.steps.count, let last = ids.last else { return nil }
+    guard ids.count == reading.steps.count, let last = ids.last, !reading.hasEarlyResults else { return nil }
     var inputs: [Int: ValueID?] = [:]
     for (id, step) in zip(ids, reading.steps) {
       let node = graph[id]
@@ -82,10 +82,12 @@ struct NodeComparison {
       && node.captures.map { graph[$0].name } == reading.captures
   }
 
-  /// Whether somebody outside reads what passes between the nodes of one record.
-  private func leaks(_ ids: [NodeID]) -> Bool {
+  /// Whether somebody outside reads what passes between the nodes of one record and is no result of the record's node.
+  private func leaks(_ ids: [NodeID], _ reading: ONNXRecord.NodeReading) -> Bool {
     ids.dropLast().contains { id in
-      graph[id].outputs.compactMap { $0 }.contains { value in readers.isOutput(value) || !readers.readers(of: value).allSatisfy(ids.contains) }
+      graph[id].outputs.compactMap { $0 }.contains { value in
+        !reading.outputs.contains(graph[value].name) && (readers.isOutput(value) || !readers.readers(of: value).allSatisfy(ids.contains))
+      }
     }
   }
 

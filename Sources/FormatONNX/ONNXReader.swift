@@ -34,12 +34,12 @@ extension ONNXReader {
       var result = try assembly.builder.finish()
       result.name = graph.name
       result.source = record
-      for diagnostic in assembly.foreignDiagnostics { sink.report(diagnostic) }
+      for diagnostic in assembly.foreign.diagnostics { sink.report(diagnostic) }
       let header = ONNXHeader(
         irVersion: Int(irVersion), producerName: message.producerName, producerVersion: message.producerVersion, domain: message.domain,
         modelVersion: Int(message.modelVersion), docString: message.docString, opsets: opsets,
         metadata: Dictionary(message.metadata.map { ($0.key, $0.value) }) { _, last in last }, functionCount: message.functions.count,
-        byteCount: source.count, parameterCount: assembly.parameterCount,
+        byteCount: source.count, parameterCount: result.parameterCount(of: graph, initializers: Set(notes.initializers.keys)),
         operatorCounts: graph.nodes.reduce(into: [:]) { counts, node in
           counts[node.domain.isEmpty || node.domain == "ai.onnx" ? node.opType : "\(node.domain).\(node.opType)", default: 0] += 1
         })

@@ -19,6 +19,9 @@ final class ONNXRecord: SourceRecordKeeper {
     /// Empty for constants, which became values.
     var steps: [Step]
     var captures: [String]
+
+    /// Whether another step than the last makes a result of the file's node.
+    var hasEarlyResults: Bool { steps.dropLast().contains { step in step.outputs.contains { $0.map { outputs.contains($0) } ?? false } } }
   }
 
   let source: ByteSource

@@ -21,3 +21,8 @@ public struct Uses: Sendable {
     return all.count == 1 && !outputs.contains(value) ? all[0] : nil
   }
 }
+
+extension Graph {
+  /// What messages call a node: its name, or that of its first result where it has none.
+  public func label(of node: Node) -> String { node.name.isEmpty ? node.outputs.lazy.compactMap { $0 }.first.map { self[$0].name } ?? "" : node.name }
+}

@@ -48,8 +48,24 @@ public enum Op: Hashable, Sendable {
 public struct ForeignOp: Hashable, Sendable {
   public var domain: String
   public var name: String
-  public init(domain: String, name: String) {
+  /// Why it has none, for messages; it makes no operator another one.
+  public var reason: String
+
+  public init(domain: String, name: String, reason: String = "") {
     self.domain = domain
     self.name = name
+    self.reason = reason
+  }
+
+  public static func == (a: ForeignOp, b: ForeignOp) -> Bool { a.domain == b.domain && a.name == b.name }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(domain)
+    hasher.combine(name)
+  }
+
+  /// What a run says that meets it.
+  public var refusal: String {
+    "there is no kernel for \(domain.isEmpty ? name : "\(domain).\(name)")" + (reason.isEmpty ? "" : ": \(reason)")
   }
 }

@@ -30,7 +30,31 @@ public struct Patch: Sendable {
     return id
   }
 
+  /// Gives an input another type: a new value takes its name and its place. The old one must be replaced by something
+  /// that is made of the new one.
+  public mutating func retypeInput(_ old: ValueID, _ type: TensorType) throws(Failure) -> ValueID {
+    guard let index = graph.inputs.firstIndex(of: old) else {
+      throw Failure(.brokenInvariant, "'\(graph.values[old].name)' is no input", at: .element(graph.values[old].name))
+    }
+    let name = graph.values[old].name
+    graph.values[old].name = names.make("\(name).retyped")
+    let new = graph.values.append(Value(name: name, definition: .input(index), declaredType: type))
+    graph.inputs[index] = new
+    return new
+  }
+
+  /// Declares the type of a value of this patch, which formats want of outputs.
+  public mutating func declare(_ value: ValueID, _ type: TensorType) { if value.index >= base.values.count { graph.values[value].declaredType = type } }
+
   public mutating func addOutput(_ value: ValueID) { graph.outputs.append(value) }
+
+  /// Lets the outputs that were `old` be `new`, under the same name; readers inside the graph keep `old`, which a node makes.
+  public mutating func replaceOutput(_ old: ValueID, with new: ValueID) {
+    let name = graph.values[old].name
+    graph.values[old].name = names.make("\(name).inner")
+    graph.values[new].name = name
+    for index in graph.outputs.indices where graph.outputs[index] == old { graph.outputs[index] = new }
+  }
 
   public mutating func addConstant(_ stem: String, _ tensor: Tensor) -> ValueID {
     graph.values.append(Value(name: names.make(stem), definition: .constant(tensor), declaredType: tensor.type))
@@ -120,7 +144,8 @@ public struct Patch: Sendable {
         graph.values[new].name = name
       } else {
         let id = NodeID(raw: UInt32(graph.nodes.count))
-        bearer = graph.values.append(Value(name: name, definition: .node(id, result: 0), declaredType: graph.values[old].declaredType))
+        bearer = graph.values.append(
+          Value(name: name, definition: .node(id, result: 0), declaredType: graph.values[new].declaredType ?? graph.values[old].declaredType))
         bearers.append(graph.nodes.append(Node(.unary(.identity), [new], outputs: [bearer], name: name)))
       }
       renamed[old] = bearer

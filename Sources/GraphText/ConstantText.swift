@@ -52,7 +52,10 @@ enum ConstantText {
   }
 
   /// After `constant`, `splat` or `weight`, up to and with the type.
-  static func parse(_ form: String, name: String, _ scanner: inout Scanner) throws(Failure) -> (Tensor, name: String) {
+  static func parse(
+    _ form: String, name: String, _ weights: GraphParser.WeightSource?, _ scanner: inout Scanner
+  ) throws(Failure) -> (Tensor, name: String) {
+    let label = name
     var name = name
     var literals: [Token] = []
     switch form {
@@ -74,6 +77,11 @@ enum ConstantText {
     try scanner.expect(":")
     let at = scanner.start
     let type = try TypeText.parse(&scanner)
+    if form == "weight", let weights {
+      guard let tensor = weights(name) else { throw scanner.failure("the weight '\(name)' is not there", .missingPart, at: at) }
+      guard tensor.type == type else { throw scanner.failure("the weight '\(name)' is \(tensor.type)", .payloadMismatch, at: at) }
+      return (tensor, label)
+    }
     guard let dims = type.shape?.concrete, let count = dims.checkedProduct, count <= elementLimit else {
       throw scanner.failure("a constant has known dimensions and at most \(elementLimit) elements", at: at)
     }

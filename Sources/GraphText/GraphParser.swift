@@ -1,14 +1,19 @@
 public import Diagnostics
 public import GraphIR
-internal import Tensors
+public import Tensors
 
 /// Reads a graph from text (schemas/vcg.ebnf).
 ///
 /// Text that does not follow the grammar gives `graphText` with line and column; a name that is defined twice
 /// `duplicateName`, one that is read before it is defined `undefinedValue`.
 public enum GraphParser {
-  public static func parse(_ text: String) throws(Failure) -> Graph {
-    var reading = GraphReading(scanner: try Scanner(text))
+  /// Gives the elements of a weight by the name after its '@', or by its label.
+  public typealias WeightSource = @Sendable (String) -> Tensor?
+
+  /// - Parameter weights: where the elements of weights are; without it they follow from their names.
+  /// - Throws: also `missingPart` for a weight that the source does not have, `payloadMismatch` for one of another type.
+  public static func parse(_ text: String, weights: WeightSource? = nil) throws(Failure) -> Graph {
+    var reading = GraphReading(scanner: try Scanner(text), weights: weights)
     return try reading.graph()
   }
 }
@@ -22,9 +27,12 @@ private struct GraphReading {
   /// What the header says of outputs, by name.
   var outputTypes: [String: ValueType] = [:]
 
-  init(scanner: Scanner, depth: Int = 0) {
+  let weights: GraphParser.WeightSource?
+
+  init(scanner: Scanner, depth: Int = 0, weights: GraphParser.WeightSource?) {
     self.scanner = scanner
     self.depth = depth
+    self.weights = weights
   }
 
   mutating func graph() throws(Failure) -> Graph {
@@ -79,7 +87,7 @@ private struct GraphReading {
       guard captured.count == captures.count else { throw scanner.failure("\(captures.count) captures have \(captured.count) names", at: at) }
       inputs += captured
     }
-    var inner = GraphReading(scanner: scanner, depth: depth + 1)
+    var inner = GraphReading(scanner: scanner, depth: depth + 1, weights: weights)
     let graph = try inner.rest(name, inputs, opsets: builder.graph.opsets)
     scanner = inner.scanner
     return Subgraph(graph, captures: captures)
@@ -162,7 +170,7 @@ private struct GraphReading {
     let mnemonic = try scanner.word("an operator")
     if ["constant", "splat", "weight"].contains(mnemonic) {
       guard results.count == 1, let label = results[0].name else { throw scanner.failure("a constant has one name", at: offset) }
-      let (tensor, name) = try ConstantText.parse(mnemonic, name: label, &scanner)
+      let (tensor, name) = try ConstantText.parse(mnemonic, name: label, weights, &scanner)
       try define(label, at: results[0].offset, builder.constant(name, tensor))
       return
     }

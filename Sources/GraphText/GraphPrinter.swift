@@ -1,22 +1,30 @@
 public import GraphIR
-internal import Tensors
+public import Tensors
 
 /// Writes a graph as text (schemas/vcg.ebnf). Constants stand before the first node that reads them, and those that
 /// nothing reads are left out; `print(parse(t)) == t` for every text in the form written here.
 ///
 /// Not in the text: elements of large constants, origins, format records and attributes of foreign operators.
 public enum GraphPrinter {
-  public static func print(_ graph: Graph) -> String {
+  /// The name under which the elements of a constant are kept elsewhere, given its own name; nil: the text holds what it
+  /// holds of constants.
+  public typealias WeightKeeper = (_ name: String, _ tensor: Tensor) -> String?
+
+  /// - Parameter keeper: asked for every constant of the graph and of its bodies. With one, large constants must all be
+  ///   kept for the text to tell the whole graph.
+  public static func print(_ graph: Graph, keeper: WeightKeeper = { _, _ in nil }) -> String {
     let ports = "(\(inputs(graph.inputs, graph))) -> (\(outputs(graph)))"
-    return "graph \(ValueName.spelled(graph.name))\(ports)" + opsets(graph, unless: ["": 18]) + " {\n" + statements(graph, indent: "  ") + "}\n"
+    return "graph \(ValueName.spelled(graph.name))\(ports)" + opsets(graph, unless: ["": 18]) + " {\n" + statements(graph, indent: "  ", keeper) + "}\n"
   }
 
-  private static func statements(_ graph: Graph, indent: String) -> String {
+  private static func statements(_ graph: Graph, indent: String, _ keeper: WeightKeeper) -> String {
     var lines = ""
     var shown = Set<ValueID>()
     func showConstant(_ id: ValueID) {
       guard case .constant(let tensor) = graph[id].definition, shown.insert(id).inserted else { return }
-      lines += "\(indent)\(ValueName.spelled(graph[id].name)) = \(ConstantText.spelled(tensor))\n"
+      let kept = keeper(graph[id].name, tensor)
+      let spelling = kept.map { "weight @\(ValueName.quoted($0)) : \(TypeText.spelled(tensor.type))" } ?? ConstantText.spelled(tensor)
+      lines += "\(indent)\(ValueName.spelled(graph[id].name)) = \(spelling)\n"
     }
     let outputs = Set(graph.outputs)
     for (_, node) in graph.liveNodes {
@@ -32,21 +40,21 @@ public enum GraphPrinter {
       if !node.captures.isEmpty { lines += " captures(" + node.captures.map { ValueName.spelled(graph[$0].name) }.joined(separator: ", ") + ")" }
       if !node.name.isEmpty { lines += " @\(ValueName.quoted(node.name))" }
       lines += "\n"
-      for body in node.op.bodies { lines += text(of: body, in: graph, indent: indent + "  ") }
+      for body in node.op.bodies { lines += text(of: body, in: graph, indent: indent + "  ", keeper) }
     }
     for output in graph.outputs { showConstant(output) }
     return lines
   }
 
   /// `body %name(formals) captures [0, 2] (captured) -> (outputs) {`, the node's statements inside.
-  private static func text(of body: Subgraph, in outer: Graph, indent: String) -> String {
+  private static func text(of body: Subgraph, in outer: Graph, indent: String, _ keeper: WeightKeeper) -> String {
     let graph = body.graph
     var line = "\(indent)body \(ValueName.spelled(graph.name))(\(inputs(Array(body.formals), graph)))"
     if !body.captures.isEmpty {
       line += " captures [\(body.captures.map(String.init).joined(separator: ", "))] (\(inputs(graph.inputs.suffix(body.captures.count), graph)))"
     }
     line += " -> (\(outputs(graph)))" + opsets(graph, unless: outer.opsets) + " {\n"
-    return line + statements(graph, indent: indent + "  ") + "\(indent)}\n"
+    return line + statements(graph, indent: indent + "  ", keeper) + "\(indent)}\n"
   }
 
   private static func declaration(_ id: ValueID, _ graph: Graph) -> String {

@@ -94,7 +94,7 @@ struct Walk {
         for output in node.outputs { if let output { facts[output] = try declaredFact(output) } }
         return
       }
-      var results = try op.infer(operands, resultCount: node.outputs.count)
+      var results = try op.inferred(operands, resultCount: node.outputs.count)
       guard results.count >= node.outputs.count else {
         throw Failure(.internalError, "\(op.mnemonic) infers \(results.count) results of \(node.outputs.count)")
       }
@@ -104,7 +104,7 @@ struct Walk {
         facts[output] = try reconciled(output, fact, sink: &sink)
       }
     } catch {
-      throw error.located(element: node.name.isEmpty ? node.outputs.compactMap { $0 }.first.map { graph[$0].name } : node.name)
+      throw error.located(element: graph.label(of: node))
     }
   }
 

@@ -79,6 +79,16 @@ extension Arity {
 }
 
 extension Operator {
+  /// What `infer` gives; what it throws names the operator, which arithmetic on sizes does not know.
+  public func inferred(_ operands: [Fact?], resultCount: Int) throws(Failure) -> [Fact] {
+    do throws(Failure) { return try infer(operands, resultCount: resultCount) } catch {
+      guard !error.message.contains(mnemonic) else { throw error }
+      var named = error
+      named.message = "\(mnemonic): \(error.message)"
+      throw named
+    }
+  }
+
   /// `axis` counted from the front.
   func axis(_ axis: Int, rank: Int) throws(Failure) -> Int {
     guard axis >= -rank, axis < rank else { throw Failure(.shapeMismatch, "\(mnemonic) has axis \(axis) of a tensor of rank \(rank)") }
@@ -117,7 +127,7 @@ extension Operator {
   /// The element types and concrete dimensions of what `evaluate` has to make, by the shape rule itself.
   func resultTypes(_ operands: [Tensor?], _ resultCount: Int) throws(Failure) -> [(element: ElementType, dims: [Int])] {
     for operand in operands { if let operand { try checkRunnable(operand.dims) } }
-    let facts = try infer(operands.map { $0.map { Fact($0.type, value: .tensor($0)) } }, resultCount: resultCount)
+    let facts = try inferred(operands.map { $0.map { Fact($0.type, value: .tensor($0)) } }, resultCount: resultCount)
     var result: [(element: ElementType, dims: [Int])] = []
     for fact in facts {
       guard let dims = fact.type.shape?.concrete else {

@@ -13,17 +13,38 @@ public enum ConfirmationMode: Sendable {
   case always, never
 }
 
-/// Runs a model on seeded inputs and holds each block's formula against the graph's own tensors.
+/// Runs a model on seeded inputs and holds each block against the graph's own tensors: the block executed alone, as its
+/// formula from its extracted weights, and the equations between its queries, keys, scores and values.
 struct Confirmation {
   /// Multiply-adds that an inspection may spend without being asked.
   static let cheapWork = 20_000_000
   /// Activations that it may hold.
   static let cheapBytes = 1 << 27
+  /// Largest deviation from a tensor of the graph, relative to its largest element.
   static let tolerance = 1e-3
+  /// The same where tensors keep 11 bits or fewer.
+  static let halfTolerance = 3e-2
 
-  /// By block: true where both equations hold, false with the reason where one does not, nothing where none could be held.
-  private(set) var confirmed: Set<Int> = []
+  /// How much of a block was held against the run.
+  enum Extent: String, Sendable {
+    /// All of it, from the tensors it reads to what it gives.
+    case block
+    /// Scores and weighted values, from the graph's own queries, keys and values.
+    case core
+  }
+
+  struct Outcome: Sendable {
+    var extent: Extent
+    /// The largest deviation, relative to the size of the tensor it was found in.
+    var error: Double
+  }
+
+  /// By block.
+  private(set) var confirmed: [Int: Outcome] = [:]
+  /// Why a block is none: what the run showed.
   private(set) var refused: [Int: String] = [:]
+  /// Why nothing could be held against a block.
+  private(set) var unmeasured: [Int: String] = [:]
 
   init(_ model: ModelAnalysis, shapes: [String: [Int]], mode: ConfirmationMode) {
     switch mode {
@@ -35,44 +56,65 @@ struct Confirmation {
       else { return }
     case .always: break
     }
-    let checks = model.recognized.blocks.enumerated().compactMap { index, block in block.check.map { (index, $0) } }
-    guard !checks.isEmpty, let first = Self.values(model, checks.flatMap(\.1.values), shapes, seed: 1),
-      let second = Self.values(model, checks.flatMap(\.1.values), shapes, seed: 2)
-    else { return }
-    for (index, check) in checks {
-      guard let a = check.measured(first), let b = check.measured(second) else { continue }
-      if let reason = Self.contradiction(check, a, b) { refused[index] = reason } else { confirmed.insert(index) }
-    }
-  }
-
-  private typealias Measured = (deviation: Double, bias: [Double], size: Double)
-
-  private static func contradiction(_ check: BlockCheck, _ a: Measured, _ b: Measured) -> String? {
-    let size = max(a.size, b.size)
-    let deviation = max(a.deviation, b.deviation)
-    if !(deviation <= tolerance) { return "run on seeded inputs, the values that its probabilities weigh give another result than the graph's" }
-    switch check.bias {
-    case .none:
-      let largest = (a.bias + b.bias).map { abs($0) }.max() ?? 0
-      return largest <= tolerance * size ? nil : "run on seeded inputs, its scores are not scale Q K'"
-    case .constant:
-      let moved = zip(a.bias, b.bias).map { $0 == $1 ? 0 : abs($0 - $1) }.max() ?? 0
-      return moved <= tolerance * size ? nil : "run on seeded inputs, what is added to its scores is not the same for every input"
-    case .free: return nil
-    }
-  }
-
-  /// Canonical values of one run; nil where inputs cannot be made up or the graph does not run.
-  private static func values(_ model: ModelAnalysis, _ wanted: [ValueID], _ shapes: [String: [Int]], seed: UInt64) -> [ValueID: Tensor]? {
     let graph = model.canonical.graph
-    var constants: [ValueID: Tensor] = [:]
-    var computed: [ValueID] = []
-    for value in Set(wanted) {
-      if let tensor = model.canonical.constant(value) { constants[value] = tensor } else { computed.append(value) }
+    var positions = HandleMap<NodeTag, Int>(count: graph.nodes.count, initial: -1)
+    for (place, id) in graph.order.enumerated() { positions[id] = place }
+    let subjects = model.recognized.blocks.map { ConfirmationSubject($0, model.canonical, positions) }
+    let wanted = Set(subjects.flatMap(\.values))
+    guard !wanted.isEmpty else { return }
+    var runs = SeededRuns(model, wanted, shapes)
+    guard let first = runs.ordinary(seed: 1), let second = runs.ordinary(seed: 2) else { return }
+    for (index, subject) in subjects.enumerated() where subject.isMeasurable {
+      var verdict = subject.verdict(first, second)
+      // Logarithms and roots of what is negative show nothing: numbers above 0 may.
+      if case .notFinite = verdict, let third = runs.positive(seed: 3), let fourth = runs.positive(seed: 4) { verdict = subject.verdict(third, fourth) }
+      switch verdict {
+      case .holds(let outcome): confirmed[index] = outcome
+      case .contradicted(let reason): refused[index] = "run on seeded inputs, " + reason
+      case .notFinite: unmeasured[index] = "run on seeded inputs, its result is not finite"
+      case .unknown: break
+      }
     }
+  }
+}
+
+/// Runs of one model that keep the same canonical values.
+private struct SeededRuns {
+  private let executor: Executor
+  private let constants: [ValueID: Tensor]
+  private let computed: [ValueID]
+  private let shapes: [String: [Int]]
+  private var positives: [UInt64: [ValueID: Tensor]] = [:]
+
+  init(_ model: ModelAnalysis, _ wanted: Set<ValueID>, _ shapes: [String: [Int]]) {
+    self.shapes = shapes
+    var constants: [ValueID: Tensor] = [:]
+    for value in wanted { constants[value] = model.canonical.constant(value) }
+    self.constants = constants
+    let computed = wanted.filter { constants[$0] == nil }.sorted()
+    self.computed = computed
+    // What comes behind the last block is not run: it may hold what no run can.
+    executor = Executor((try? model.canonical.graph.restricted(to: computed, from: [:])) ?? model.canonical.graph)
+  }
+
+  /// nil where inputs cannot be made up or the graph does not run.
+  func ordinary(seed: UInt64) -> [ValueID: Tensor]? { run(seed) { $0 } }
+
+  /// The same with inputs above 0.
+  mutating func positive(seed: UInt64) -> [ValueID: Tensor]? {
+    if let known = positives[seed] { return known }
+    positives[seed] = run(seed) { tensor in
+      guard tensor.elementType == .float32, let elements = tensor.doubles() else { return tensor }
+      return (try? Tensor(float32: elements.map { Float(abs($0) + 0.25) }, dims: tensor.dims)) ?? tensor
+    }
+    return positives[seed]
+  }
+
+  private func run(_ seed: UInt64, _ change: (Tensor) -> Tensor) -> [ValueID: Tensor]? {
+    let graph = executor.graph
     guard let made = try? RandomInputs.make(for: graph, shapes: shapes, batch: 1, seed: seed) else { return nil }
-    let inputs = Dictionary(uniqueKeysWithValues: made.values.map { (graph[$0.key].name, $0.value) })
-    guard let result = try? Executor(graph).run(inputs, keeping: computed) else { return nil }
+    let inputs = Dictionary(made.values.map { (graph[$0.key].name, change($0.value)) }) { first, _ in first }
+    guard let result = try? executor.run(inputs, keeping: computed) else { return nil }
     return result.values.merging(constants) { run, _ in run }
   }
 }

@@ -17,10 +17,10 @@ public enum Conversion {
   static func calibrationCount(of samples: Int) -> Int { min(samples * 2 / 5, 256) }
 
   public static func convert(_ request: ConversionRequest) throws(Failure) -> ConversionReport {
-    let write = try FormatRegistry.writer(for: request.output)
+    let format = try FormatRegistry.output(request.output, named: request.writing.format)
     var rewrites: [any Rewrite] = []
     for specification in request.rewrites { rewrites.append(try RewriteCatalogue.make(specification)) }
-    guard !rewrites.isEmpty else { return try copy(request, write) }
+    guard !rewrites.isEmpty else { return try copy(request, format) }
 
     HeapPolicy.keepFreedMemory()
     let model = try ModelAnalysis.read(request.input, request: request.common)
@@ -28,7 +28,7 @@ public enum Conversion {
       var conversion = try RunningConversion(model, request)
       for rewrite in rewrites { try conversion.apply(rewrite) }
       let comparison = try conversion.comparison()
-      try write(conversion.graph, request.output)
+      try write(conversion.graph, format, request)
       return try conversion.report(comparison)
     } catch {
       throw error.located(file: request.input)
@@ -37,10 +37,10 @@ public enum Conversion {
 
   /// Without rewrites the graph goes from reader to writer; its types are wanted for its cost alone, so that a graph
   /// whose types are not known is still copied.
-  private static func copy(_ request: ConversionRequest, _ write: (Graph, String) throws(Failure) -> Void) throws(Failure) -> ConversionReport {
+  private static func copy(_ request: ConversionRequest, _ format: ModelFormat) throws(Failure) -> ConversionReport {
     var sink = DiagnosticSink()
     let (graph, file) = try FormatRegistry.read(request.input, options: request.common.readOptions, sink: &sink)
-    try write(graph, request.output)
+    try write(graph, format, request)
     let written = try writtenFacts(request, file)
     let macs = (try? Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)).flatMap { Inspection.cost($0).macs }
     return ConversionReport(
@@ -50,13 +50,25 @@ public enum Conversion {
         parametersAfter: written.parameters))
   }
 
+  private static func write(_ graph: Graph, _ format: ModelFormat, _ request: ConversionRequest) throws(Failure) {
+    guard let write = format.write else { throw Failure(.notExpressible, "\(format.name) is read only", at: .init(file: request.output)) }
+    var options = request.writing
+    options.shapes = request.common.shapes
+    if options.opset != nil, format.name != FormatRegistry.onnx.name {
+      throw Failure(.usage, "--opset is for ONNX files, and '\(request.output)' is \(format.name)")
+    }
+    try write(try options.layout.applied(to: graph, shapes: options.shapes), request.output, options)
+  }
+
   /// The output as a reader finds it. A file of weights alone may leave open what a graph needs; then the input's facts hold.
   fileprivate static func writtenFacts(_ request: ConversionRequest, _ input: FileFacts) throws(Failure) -> FileFacts {
     var sink = DiagnosticSink()
     do throws(Failure) {
       return try FormatRegistry.read(request.output, options: request.common.readOptions, sink: &sink).1
     } catch {
-      guard FormatRegistry.holdsWeightsOnly(request.output) else { throw error }
+      guard
+        [FormatRegistry.keras.name, FormatRegistry.safetensors.name].contains(try FormatRegistry.output(request.output, named: request.writing.format).name)
+      else { throw error }
       var facts = input
       facts.byteCount = try ByteSource(mapping: request.output).count
       return facts

@@ -27,12 +27,12 @@ struct ModelFormat: Sendable {
   var recognizes: @Sendable (ByteSource) -> Bool
   var read: @Sendable (ByteSource, String?, CheckpointOptions, inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts)
   /// nil where the format is only read.
-  var write: (@Sendable (Graph, String) throws(Failure) -> Void)?
+  var write: (@Sendable (Graph, String, WritingOptions) throws(Failure) -> Void)?
 }
 
 /// The formats there are. A new one is one entry here and one target.
 enum FormatRegistry {
-  static let formats: [ModelFormat] = [graphText, keras, safetensors, kerasArchive, onnx]
+  static let formats: [ModelFormat] = [graphText, keras, safetensors, kerasArchive, kerasWholeModel, onnx]
 
   /// The text form: `graph` after comments and test lines.
   static let graphText = ModelFormat(
@@ -49,7 +49,7 @@ enum FormatRegistry {
           format: "vcg", producer: "", parameters: GraphFacts.parameterCount(graph), byteCount: source.count, operators: GraphFacts.operatorCounts(graph))
       )
     },
-    write: { (graph, path) throws(Failure) in try AtomicOutput.write([.bytes(Array(GraphPrinter.print(graph).utf8))], to: path) })
+    write: { (graph, path, _) throws(Failure) in try AtomicOutput.write([.bytes(Array(GraphPrinter.print(graph).utf8))], to: path) })
 
   /// Keras models and weights: HDF5, the archive around it, safetensors, and configurations in JSON.
   static let keras = ModelFormat(
@@ -63,15 +63,22 @@ enum FormatRegistry {
           operators: GraphFacts.operatorCounts(model.graph))
       )
     },
-    write: { (graph, path) throws(Failure) in try WeightsWriter.writeHDF5(graph, to: path) })
+    write: { (graph, path, _) throws(Failure) in try WeightsWriter.writeHDF5(graph, to: path) })
 
   /// Read by the entry above; here for its way of writing.
   static let safetensors = ModelFormat(
     name: "safetensors", suffixes: [".safetensors"], recognizes: { _ in false }, read: keras.read,
-    write: { (graph, path) throws(Failure) in try WeightsWriter.writeSafetensors(graph, to: path) })
+    write: { (graph, path, _) throws(Failure) in try WeightsWriter.writeSafetensors(graph, to: path) })
 
-  /// Read by the first of these entries, and not written.
-  static let kerasArchive = ModelFormat(name: "keras", suffixes: [".keras"], recognizes: { _ in false }, read: keras.read, write: nil)
+  /// Read by the same entry.
+  static let kerasArchive = ModelFormat(
+    name: "keras", suffixes: [".keras"], recognizes: { _ in false }, read: keras.read,
+    write: { (graph, path, options) throws(Failure) in try LayerWriting.write(graph, to: path, as: .archive, options) })
+
+  /// A whole Keras model in one HDF5 file. Its suffix is that of weights, so it is asked for by name.
+  static let kerasWholeModel = ModelFormat(
+    name: "keras-h5", suffixes: [], recognizes: { _ in false }, read: keras.read,
+    write: { (graph, path, options) throws(Failure) in try LayerWriting.write(graph, to: path, as: .wholeModel, options) })
 
   /// Protocol buffers have no signature, so this one comes last and its reader is the judge.
   static let onnx = ModelFormat(
@@ -85,7 +92,7 @@ enum FormatRegistry {
         FileFacts(format: "onnx", producer: producer, parameters: header.parameterCount, byteCount: header.byteCount, operators: header.operatorCounts)
       )
     },
-    write: { (graph, path) throws(Failure) in try ONNXWriter.write(graph, to: path) })
+    write: { (graph, path, options) throws(Failure) in try ONNXWriter.write(graph.spelled(forOpset: options.opset), to: path) })
 
   /// Reads a model: `-` is standard input.
   static func read(_ path: String, options: CheckpointOptions = CheckpointOptions(), sink: inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts) {
@@ -102,21 +109,32 @@ enum FormatRegistry {
     throw Failure(.unknownFormat, "the content is no model that vitconv knows", at: .init(file: source.name))
   }
 
-  /// Whether the suffix names a format without a graph.
-  static func holdsWeightsOnly(_ path: String) -> Bool {
+  /// The format that is asked for by name, or that the output path's suffix names.
+  static func output(_ path: String, named name: String?) throws(Failure) -> ModelFormat {
+    let written = formats.filter { $0.write != nil }
+    if let name {
+      guard let format = written.first(where: { $0.name == name }) else {
+        throw Failure(.usage, "there is no output format '\(name)'", advice: "known are \(written.map(\.name).joined(separator: ", "))")
+      }
+      return format
+    }
     let lower = path.lowercased()
-    return (keras.suffixes + safetensors.suffixes).contains { lower.hasSuffix($0) }
+    guard let format = written.first(where: { $0.suffixes.contains { lower.hasSuffix($0) } }) else {
+      let suffixes = written.flatMap(\.suffixes).joined(separator: ", ")
+      throw Failure(.usage, "the suffix of '\(path)' names no output format", advice: "use one of \(suffixes), or name the format with --format")
+    }
+    return format
   }
+}
 
-  /// The format that an output path's suffix names.
-  static func writer(for path: String) throws(Failure) -> @Sendable (Graph, String) throws(Failure) -> Void {
-    let lower = path.lowercased()
-    guard let format = formats.first(where: { $0.suffixes.contains { lower.hasSuffix($0) } }) else {
-      throw Failure(.usage, "the suffix of '\(path)' names no output format", advice: "use .onnx, .vcg, .h5 or .safetensors")
-    }
-    guard let write = format.write else {
-      throw Failure(.notExpressible, "\(format.name) is not written by this version", at: .init(file: path), advice: "use .onnx, .vcg, .h5 or .safetensors")
-    }
-    return write
+extension Graph {
+  /// The graph for another version of the operator set. Nothing of the file that it was read from is then copied: each node
+  /// is spelled anew, and what the file held beside the graph is left behind.
+  fileprivate func spelled(forOpset version: Int?) -> Graph {
+    guard let version, version != opsets[""] else { return self }
+    var result = (try? inliningCalls()) ?? self
+    result.opsets[""] = version
+    result.source = nil
+    return result
   }
 }

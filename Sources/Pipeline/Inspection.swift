@@ -41,7 +41,17 @@ public enum Inspection {
       model: summary(model), operators: operatorCounts(model), cost: cost(model.typed), architecture: architecture(model),
       attention: blocks(of: model, confirmation),
       nearMisses: misses.map { NearMissSummary(at: nodeName($0.at, in: model.graph), lookedLike: $0.lookedLike.rawValue, refused: $0.reason) },
-      findings: model.findings)
+      findings: model.findings + findings(model, confirmation))
+  }
+
+  /// What is unusual about blocks, and what their run could not show.
+  private static func findings(_ model: ModelAnalysis, _ confirmation: Confirmation) -> [Diagnostic] {
+    model.recognized.blocks.enumerated().flatMap { index, block in
+      guard confirmation.refused[index] == nil else { return [Diagnostic]() }
+      return (block.remarks + (confirmation.unmeasured[index].map { [$0] } ?? [])).map {
+        Diagnostic(.unusualAttention, "\(block.name): \($0)", at: .element(nodeName(block.anchor, in: model.graph)), level: .note)
+      }
+    }
   }
 
   private static func explanation(_ name: String, _ model: ModelAnalysis) throws(Failure) -> NodeExplanation {
@@ -104,8 +114,14 @@ public enum Inspection {
         window: block.geometry.window, shift: block.geometry.shift, groups: block.geometry.groups, reduction: block.geometry.reduction,
         kernel: block.geometry.kernel)
       summary.rotary = block.rotary
-      summary.traits = block.traits
-      summary.confirmed = confirmation.confirmed.contains(index) ? true : nil
+      summary.traits = block.traits + block.remarks
+      if let outcome = confirmation.confirmed[index] {
+        summary.confirmed = true
+        summary.confirmation = ConfirmationSummary(extent: outcome.extent.rawValue, error: outcome.error)
+      }
+      summary.weights = block.weights.filter { $0.value.index < model.canonical.graph.values.count }.map {
+        WeightSummary(role: $0.role, name: $0.value.index < model.graph.values.count ? model.graph[$0.value].name : model.canonical.graph[$0.value].name)
+      }
       return summary
     }
   }

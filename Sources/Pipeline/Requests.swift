@@ -31,6 +31,20 @@ public struct CommonRequest: Sendable {
   var runOptions: RunOptions { RunOptions(threads: threads ?? RunOptions.cores, precision: roundsToBFloat16 ? .bfloat16 : .float32) }
 }
 
+/// What a writer is told beside graph and path.
+public struct WritingOptions: Sendable {
+  /// The output format by name; nil: by the suffix.
+  public var format: String?
+  /// The version of the operator set of ONNX files; nil: the graph's own.
+  public var opset: Int?
+  public var layout = ImageLayout.keep
+  /// Operator sets that can be asked for.
+  public static let opsets = 17...28
+  /// Dimensions of inputs by name, for formats that need types.
+  var shapes: [String: [Int]] = [:]
+  public init() {}
+}
+
 /// `vitconv convert`.
 public struct ConversionRequest: Sendable {
   public var input: String
@@ -41,6 +55,7 @@ public struct ConversionRequest: Sendable {
   public var blocks = "all"
   public var budget: Budget?
   public var samples: String?
+  public var writing = WritingOptions()
   public var common = CommonRequest()
   public init(input: String, output: String) {
     self.input = input

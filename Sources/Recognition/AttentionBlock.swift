@@ -88,6 +88,10 @@ public struct AttentionBlock: Sendable {
   public var cost: Cost
   /// What a run of the canonical graph must show, for softmax over products.
   public var check: BlockCheck?
+  /// The block as computations of its own, all of which must give what the graph gives.
+  public var formulas: [BlockFormula] = []
+  /// What is unusual of its kind, though it attends: a scale that is not `head_dim^-1/2`, say.
+  public var remarks: [String] = []
   /// The roles that rewrites work on, for plain attention.
   public var projected: ProjectedAttention?
 

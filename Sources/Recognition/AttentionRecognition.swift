@@ -8,6 +8,7 @@ public enum AttentionRecognition {
 
   static let recognizers: [Recognizer] = [
     SoftmaxAttention.recognize, FusedAttention.recognize, ThresholdedProducts.recognize, MaskedMixing.recognize, LinearAttention.recognize,
+    UnnormalizedScores.recognize,
     Gates.recognize, ContextProducts.recognize, Mixing.recognize,
   ]
 

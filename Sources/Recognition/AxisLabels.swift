@@ -120,6 +120,9 @@ struct AxisLabels {
     case 1: kinds = [.batch]
     case 2: kinds = isFloating ? [.batch, .channel] : [.batch, .token]
     case 3: kinds = isConvolved ? [.batch, .channel, .token] : [.batch, .token, .channel]
+    case 5 where !isConvolved && [1, 3].contains(shape[2].value):
+      // A film: (batch, frame, channel, row, column).
+      kinds = [.batch, .token, .channel, .token, .token]
     default:
       let channelsLast = (shape[shape.rank - 1].value ?? .max) <= 4 && (shape[1].value ?? .max) > 4
       kinds += Array(repeating: .token, count: shape.rank - 1)

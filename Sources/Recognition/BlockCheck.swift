@@ -26,9 +26,19 @@ public struct BlockCheck: Sendable {
     [query, key, value, scores, result] + (before + after).flatMap { $0.inputs.dropFirst().compactMap { $0 } }
   }
 
-  /// What a run of one input showed: the largest deviation of the result from its formula, relative to its size, the bias
-  /// that the scores contain, and the size of the scores. nil where a tensor is missing or the steps cannot be followed.
-  public func measured(_ tensors: [ValueID: Tensor]) -> (deviation: Double, bias: [Double], size: Double)? {
+  /// What a run of one input showed.
+  public struct Measured: Sendable {
+    /// The largest deviation of the result from its formula, relative to its size; not finite where the graph's result is not.
+    public var deviation: Double
+    /// What the scores contain beside `scale Q K^T`, and how much of it rounding may be.
+    public var bias: [Double]
+    public var slack: [Double]
+    /// The size of scores that are not masked.
+    public var size: Double
+  }
+
+  /// nil where a tensor is missing or the steps cannot be followed.
+  public func measured(_ tensors: [ValueID: Tensor]) -> Measured? {
     guard let q = tensors[query], let k = tensors[key], let v = tensors[value], let s = tensors[scores], let expected = tensors[result],
       let raw = BlockCheck.product(queryIsLeft ? q : k, queryIsLeft ? k : q, factor: scale), let moved = replayed(raw, before, tensors), moved.dims == s.dims,
       let scoreElements = s.doubles(), let productElements = moved.doubles(), let probabilities = BlockCheck.softmax(s, axis: axis),
@@ -37,9 +47,13 @@ public struct BlockCheck: Sendable {
       let got = product.doubles(), let wanted = expected.doubles()
     else { return nil }
     let size = max(wanted.map { abs($0) }.max() ?? 0, 1e-12)
-    let deviation = zip(got, wanted).map { abs($0 - $1) }.max() ?? 0
+    let isFinite = wanted.allSatisfy(\.isFinite) && got.allSatisfy(\.isFinite)
+    let deviation = isFinite ? zip(got, wanted).map { abs($0 - $1) }.max() ?? 0 : .infinity
     let spread = max(scoreElements.filter { $0 > -1e4 }.map { abs($0) }.max() ?? 1, 1e-6)
-    return (deviation / size, zip(scoreElements, productElements).map { $0 - $1 }, spread)
+    return Measured(
+      deviation: deviation / size, bias: zip(scoreElements, productElements).map { $0 - $1 },
+      // A masked score keeps none of the product's digits.
+      slack: scoreElements.map { $0.isFinite && abs($0) > 1e4 ? abs($0) * 1e-6 : 0 }, size: spread)
   }
 
   private func replayed(_ tensor: Tensor, _ steps: [Node], _ tensors: [ValueID: Tensor]) -> Tensor? {

@@ -6,7 +6,7 @@ internal import Tensors
 /// Settles which findings are blocks of their own and which are parts of others.
 enum BlockResolution {
   static func resolved(_ blocks: [AttentionBlock], _ view: GraphView) -> [AttentionBlock] {
-    var result = CascadedGroups.joined(blocks, view)
+    var result = GlobalVectors.joined(Landmarks.joined(ChunkedQueries.joined(CascadedGroups.joined(blocks, view), view), view), view)
     // What mixes or gates inside a larger block is a part of it.
     var owners: [NodeID: Int] = [:]
     for (index, block) in result.enumerated() where !isSmall(block.family) || isSoftmax(block.anchor, view) { for node in block.nodes { owners[node] = index } }
@@ -15,7 +15,7 @@ enum BlockResolution {
       return owner == index
     }.map(\.element)
     result.sort { $0.anchor < $1.anchor }
-    return SharedGates.named(WholeWindows.named(result))
+    return LoneBlocks.remarked(SharedGates.named(WholeWindows.named(result)))
   }
 
   private static func isSoftmax(_ node: NodeID, _ view: GraphView) -> Bool { if case .softmax = view.original[node].op { true } else { false } }
@@ -45,6 +45,7 @@ enum CascadedGroups {
       merged.parameters = last.parameters &+ block.parameters
       merged.cost = Cost(macs: last.cost.macs &+ block.cost.macs, elementwise: last.cost.elementwise &+ block.cost.elementwise)
       merged.weights += block.weights
+      merged.formulas += block.formulas
       merged.output = block.output
       merged.projected = nil
       merged.residualAdd = block.residualAdd
@@ -101,6 +102,25 @@ enum SharedGates {
       var shared = block
       shared.mechanism = "ean"
       return shared
+    }
+  }
+}
+
+/// A block without a residual connection among others of its kind that have one.
+enum LoneBlocks {
+  private struct Kind: Hashable {
+    var family: AttentionFamily
+    var heads, headDim, width: Int?
+  }
+
+  static func remarked(_ blocks: [AttentionBlock]) -> [AttentionBlock] {
+    func kind(_ block: AttentionBlock) -> Kind { Kind(family: block.family, heads: block.heads, headDim: block.headDim, width: block.width) }
+    let joined = Set(blocks.filter { $0.residualAdd != nil }.map(kind))
+    return blocks.map { block in
+      guard block.residualAdd == nil, block.heads != nil, joined.contains(kind(block)) else { return block }
+      var lone = block
+      lone.remarks.append("its result is joined to no residual stream, unlike that of the others of its kind")
+      return lone
     }
   }
 }

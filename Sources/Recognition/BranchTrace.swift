@@ -10,7 +10,11 @@ struct BranchTrace {
   var bias: ValueID?
   /// Convolutions of places on the way.
   var spatial: [NodeID] = []
+  /// Constant permutations on the way.
+  var permutations: [AxisPermutation] = []
   var residualAdd: NodeID?
+  /// What the result is added to.
+  var residual: ValueID?
   var residualSum: ValueID?
   var nodes: [NodeID] = []
 }
@@ -23,7 +27,9 @@ extension GraphView {
     var steps = 0
     walk: while steps < 32 {
       steps += 1
-      for id in uses.readers(of: value) {
+      // Where a norm reads the result as well, the sum is the residual and the norm what follows.
+      let readers = uses.readers(of: value)
+      for id in trace.linear == nil ? readers : readers.filter(isSum) + readers.filter({ !isSum($0) }) {
         let node = graph[id]
         guard let output = node.output(0) else { continue }
         switch node.op {
@@ -36,6 +42,7 @@ extension GraphView {
           }
           if trace.linear == nil, !own.isEmpty, let made = operandTrace(other).linear, own.contains(made) { break }
           trace.residualAdd = original(of: id)
+          trace.residual = other
           trace.residualSum = original(of: output)
           return trace
         case .binary(.multiply), .binary(.divide):
@@ -52,6 +59,9 @@ extension GraphView {
             trace.bias = node.input(2)
           }
         case .layout where Rearrangement.isRearrangement(node) && node.input(0) == value: break
+        case .indexing:
+          guard trace.linear == nil, node.input(0) == value, let found = permutation(id) else { continue }
+          trace.permutations.append(found)
         case .layout(.pad): break
         case .cast, .clip, .unary, .normalization(.batch): break
         case .normalization:
@@ -67,6 +77,11 @@ extension GraphView {
       break
     }
     return trace
+  }
+
+  /// Whether a node adds two activations.
+  private func isSum(_ id: NodeID) -> Bool {
+    graph[id].op == .binary(.add) && graph[id].inputs.allSatisfy { $0.map { isActivation($0) } ?? false }
   }
 
   /// Constant elements of a linear layer and its bias.

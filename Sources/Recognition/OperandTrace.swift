@@ -19,6 +19,10 @@ struct OperandTrace {
   var featureMap: String?
   /// Convolutions and pools of places behind the linear layer.
   var spatial: [NodeID] = []
+  /// Constant permutations between linear layer and product.
+  var permutations: [AxisPermutation] = []
+  /// Multiplications by one number, which `scale` gathers.
+  var factors: [NodeID] = []
   var nodes: [NodeID] = []
 
   init(_ source: ValueID) { self.source = source }
@@ -53,8 +57,12 @@ extension GraphView {
           trace.source = input
           return trace
         }
-      case .layout(.concat): next = largest(node) ?? input
-      case .layout, .indexing: break
+      case .layout(.concat):
+        if let found = permutation(id), found.kind != .token { trace.permutations.append(found) }
+        next = largest(node) ?? input
+      case .indexing:
+        if let found = permutation(id) { trace.permutations.append(found) }
+      case .layout: break
       case .cast, .clip, .unary(.identity), .unary(.abs), .unary(.neg): break
       case .unary(let function): trace.featureMap = trace.featureMap ?? String(describing: function)
       case .softmax: trace.featureMap = "softmax"
@@ -88,7 +96,11 @@ extension GraphView {
       return source
     }
     if !isActivation(b) {
-      if node.op == .binary(.multiply), let factor = scalar(b) { trace.scale *= factor }
+      // What stands before a norm is taken out by it.
+      if node.op == .binary(.multiply), trace.norm == nil, let factor = scalar(b) {
+        trace.scale *= factor
+        trace.factors.append(id)
+      }
       if node.op == .binary(.add) { trace.bias = b }
       return a
     }
@@ -146,12 +158,12 @@ extension GraphView {
         guard let other = node.input(1) else { break }
         if isActivation(input) != isActivation(other) {
           next = isActivation(input) ? input : other
-        } else if limit > 8 {
+        } else {
           // Branches that part and meet again, a residual say, come from where they part.
-          let left = ancestry(input, limit: 8)
-          let right = Set(ancestry(other, limit: 8))
-          next = left.first { right.contains($0) }
+          next = parting(value)
         }
+      case .select:
+        next = node.inputs.dropFirst().lazy.compactMap { $0 }.first { isActivation($0) }
       default: break
       }
       guard let next, isActivation(next) else { break }

@@ -24,15 +24,15 @@ enum ScoreBiasReading {
       // A condition hides where it is true or where it is false; either way it only hides.
       if isMask {
         found.append(.mask(id))
+        let hides = hidesWhereTrue(value, view)
+        if isCausal(elements.map { ($0 != 0) == hides }, tensor.dims) { causal = true }
         continue
       }
       if elements.allSatisfy({ $0 == 0 }) { continue }
-      if elements.allSatisfy({ $0 == 0 || $0 <= -1e4 }) {
-        found.append(.mask(id))
-        if isCausal(elements, tensor.dims) { causal = true }
-      } else {
-        found.append(.constant(id))
-      }
+      let hidden = elements.map { $0 <= -1e4 }
+      // Biases by distance may stand in the same constant.
+      if isCausal(hidden, tensor.dims) { causal = true }
+      found.append(zip(elements, hidden).allSatisfy { $0 == 0 || $1 } ? .mask(id) : .constant(id))
     }
     guard let first = found.first else { return (.none, false) }
     // Several at once are no one constant: what is computed says most.
@@ -46,12 +46,20 @@ enum ScoreBiasReading {
     return view.original(of: condition)
   }
 
+  /// Whether a condition's choice hides the scores for which it is true.
+  private static func hidesWhereTrue(_ condition: ValueID, _ view: GraphView) -> Bool {
+    view.uses.readers(of: condition).contains { reader in
+      guard view.graph[reader].op == .select, view.graph[reader].input(0) == condition, let chosen = view.graph[reader].input(1) else { return false }
+      return view.scalar(chosen).map { $0 <= -1e4 } ?? false
+    }
+  }
+
   /// Whether each query sees itself and what precedes it, and nothing else.
-  private static func isCausal(_ elements: [Double], _ dims: [Int]) -> Bool {
+  private static func isCausal(_ hidden: [Bool], _ dims: [Int]) -> Bool {
     guard dims.count >= 2, let n = dims.last, n > 1, dims[dims.count - 2] == n else { return false }
-    for (index, element) in elements.enumerated() {
+    for (index, isHidden) in hidden.enumerated() {
       let (row, column) = (index / n % n, index % n)
-      if (element == 0) != (column <= row) { return false }
+      if isHidden != (column > row) { return false }
     }
     return true
   }

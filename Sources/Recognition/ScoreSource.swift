@@ -16,6 +16,14 @@ struct ScoreChain {
   /// Activations that multiply the scores.
   var factors: [ValueID] = []
   var isCapped = false
+  /// Constant permutations of heads or tokens.
+  var permutations: [AxisPermutation] = []
+  /// Whether a factor stands behind something that was added.
+  var scalesBias = false
+  /// The nodes whose numbers `scale` gathers.
+  var scales: [NodeID] = []
+  /// Whether more than keys takes part in the softmax: a column of zeros, a learned sink.
+  var hasSink = false
   var nodes: [NodeID] = []
 }
 
@@ -54,7 +62,7 @@ extension GraphView {
           chain.mixes.append(id)
           return .product(product, finished(chain, behind: above))
         }
-        if (shape(constant)?.dims.filter { $0 != 1 }.count ?? 0) >= 3 || (shape(constant)?.rank ?? 0) >= 4 { return .product(id, finished(chain)) }
+        if isLearnedOperand(constant) { return .product(id, finished(chain)) }
         return .projection(id, finished(chain))
       case .convolution:
         chain.nodes.append(id)
@@ -69,12 +77,18 @@ extension GraphView {
         value = input
       case .unary(.neg):
         chain.scale = -chain.scale
+        chain.scales.append(id)
         value = input
       case .normalization(.batch), .normalization(.instance), .normalization(.group): value = input
       case .binary(.multiply), .binary(.divide):
         guard let other = node.input(1) else { return .other(id) }
         if !isActivation(other) {
-          if let factor = scalar(other) { chain.scale *= node.op == .binary(.divide) ? 1 / factor : factor } else { chain.hasTemperature = true }
+          if let factor = scalar(other) {
+            chain.scale *= node.op == .binary(.divide) ? 1 / factor : factor
+            chain.scales.append(id)
+          } else {
+            chain.hasTemperature = true
+          }
           value = input
         } else if !isActivation(input) {
           guard node.op == .binary(.multiply) else { return .other(id) }
@@ -87,6 +101,7 @@ extension GraphView {
         }
       case .binary(.add), .binary(.subtract):
         guard let other = node.input(1) else { return .other(id) }
+        if !chain.scales.isEmpty { chain.scalesBias = true }
         if !isActivation(other) {
           chain.biases.append((other, false))
           value = input
@@ -107,22 +122,56 @@ extension GraphView {
         guard let updates = node.input(2) else { return .other(id) }
         chain.biases.append((updates, false))
         value = input
+      case .indexing(.gather) where permutation(id) != nil:
+        chain.permutations += permutation(id).map { [$0] } ?? []
+        value = input
       case .layout(.concat):
+        if let found = permutation(id), let whole = producer(input)?.node.input(0) {
+          chain.permutations.append(found)
+          value = whole
+          break
+        }
         var products: [NodeID] = []
         for case let part? in node.inputs {
           guard depth < 3, case .product(let product, let above) = scoreSource(part, depth: depth + 1) else { continue }
           products.append(product)
           chain.nodes += above.nodes
         }
+        if products.count == 1, let scores = besideSink(node) {
+          chain.hasSink = true
+          value = scores
+          break
+        }
         guard products.count > 1 else { return .other(id) }
         chain.nodes.append(id)
         return .joined(products, finished(chain))
+      case .layout(.pad):
+        // Columns beside the keys, which take part of the probability and have no values.
+        guard let before = shape(input)?.dims, let after = shape(value)?.dims, before.count == after.count, before.dropLast() == after.dropLast() else {
+          return .other(id)
+        }
+        chain.hasSink = true
+        value = input
       default:
         return .other(id)
       }
       chain.nodes.append(id)
     }
     return .other(nil)
+  }
+
+  /// A constant operand that holds queries or keys for each head, not one matrix for all.
+  private func isLearnedOperand(_ constant: ValueID) -> Bool {
+    guard let dims = shape(constant)?.dims, dims.count >= 3 else { return false }
+    return dims.count >= 4 || dims.dropLast(2).contains { $0 != 1 }
+  }
+
+  /// The scores, where what stands beside them on the last axis is one column that does not depend on the input.
+  private func besideSink(_ concat: Node) -> ValueID? {
+    let activations = concat.inputs.compactMap { $0 }.filter { isActivation($0) }
+    let others = concat.inputs.compactMap { $0 }.filter { !isActivation($0) }
+    guard activations.count == 1, let scores = activations.first, !others.isEmpty, let whole = shape(scores)?.dims else { return nil }
+    return others.allSatisfy { shape($0)?.dims.last == 1 && shape($0)?.dims.count == whole.count } ? scores : nil
   }
 
   /// Of two activations that are added or multiplied, the one that comes from a product: the larger, the nearer.
@@ -146,6 +195,10 @@ extension GraphView {
     chain.factors += above.factors
     chain.nodes += above.nodes
     chain.isCapped = chain.isCapped || above.isCapped
+    chain.permutations += above.permutations
+    chain.scales += above.scales
+    chain.scalesBias = chain.scalesBias || above.scalesBias || (!chain.scales.isEmpty && !above.biases.isEmpty)
+    chain.hasSink = chain.hasSink || above.hasSink
     return chain
   }
 }
@@ -167,6 +220,11 @@ struct ValueMeeting {
   /// Activations or tables that multiply or join the probabilities.
   var gates: [ValueID]
   var nodes: [NodeID]
+  var multipliers: [(node: NodeID, value: ValueID)] = []
+  var addends: [(node: NodeID, value: ValueID)] = []
+  /// Whether they are divided by something, their sum say.
+  var isRenormalized = false
+  var permutations: [AxisPermutation] = []
 }
 
 extension GraphView {
@@ -200,11 +258,17 @@ extension GraphView {
         case .convolution where node.input(0) == value: next.mixes.append(id)
         case .normalization(.batch), .normalization(.instance), .normalization(.group): next.gates.append(value)
         case .cast, .unary(.identity), .clip: break
-        case .select where node.input(0) != value: break
-        case .binary(.divide) where node.input(0) == value: break
+        case .select where node.input(0) != value:
+          // A guard against what is no number asks the probabilities themselves; a mask does not.
+          if let condition = node.input(0), !ancestry(condition, limit: 4).contains(value) { next.gates.append(condition) }
+        case .binary(.divide) where node.input(0) == value: next.isRenormalized = true
+        case .indexing(.gather):
+          guard node.input(0) == value, let found = permutation(id) else { continue }
+          next.permutations.append(found)
         case .binary(.add), .binary(.subtract):
           guard let other = node.input(0) == value ? node.input(1) : node.input(0), other != value, shape(output) == shape(value) else { continue }
           next.gates.append(other)
+          next.addends.append((id, other))
         case .binary(.multiply):
           guard let other = node.input(0) == value ? node.input(1) : node.input(0) else { continue }
           if isActivation(other), !isNormalizedAgain(output), let (sum, axes) = summed(output) {
@@ -214,7 +278,10 @@ extension GraphView {
             return next
           }
           guard shape(output) == shape(value) else { continue }
-          if scalar(other) == nil { next.gates.append(other) }
+          if scalar(other) == nil {
+            next.gates.append(other)
+            next.multipliers.append((id, other))
+          }
         case .layout where Rearrangement.isRearrangement(node) && node.input(0) == value: next.steps.append(id)
         default: continue
         }

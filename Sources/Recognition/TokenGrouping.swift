@@ -20,6 +20,8 @@ struct TokenGrouping {
     geometry.groups = outside.compactMap(\.size.value).checkedProduct ?? 1
     form = TokenGrouping.form(view, outside: outside, inside: inside)
     let partition = TokenGrouping.partition(view, source, tokens: tokens.size?.value)
+    // Times or places of a film, each with its own kind, are no windows of an image.
+    if form != .all, partition.window == nil, TokenGrouping.readsFilm(view) { form = .units }
     if form == .all, let window = partition.window {
       form = .window
       geometry.window = window
@@ -64,6 +66,11 @@ struct TokenGrouping {
     return isImage ? .axial : .units
   }
 
+  /// Whether an input has pictures in a row: batch, time, channel, row and column in some order.
+  private static func readsFilm(_ view: GraphView) -> Bool {
+    view.graph.inputs.contains { view.labels.layout($0)?.axes.count == 5 }
+  }
+
   /// A partition into windows before the projections, even one whole window, and the cyclic shift before it.
   private static func partition(_ view: GraphView, _ source: ValueID, tokens: Int?) -> (window: [Int]?, shift: [Int]) {
     var window: [Int]?
@@ -82,6 +89,9 @@ struct TokenGrouping {
           {
             window = rows &* columns == tokens && inRow &* inColumn != tokens ? [rows, columns] : [inRow, inColumn]
           }
+        } else if let dims = view.shape(value)?.dims.map(\.value), dims.count == 8, view.shape(input)?.rank == 5, window == nil {
+          // The same with time before rows (Liu et al. 2022).
+          if let inTime = dims[2], let inRow = dims[4], let inColumn = dims[6], inTime &* inRow &* inColumn == tokens { window = [inTime, inRow, inColumn] }
         }
         value = input
       case .layout(.concat(let axis)):

@@ -8,10 +8,13 @@ struct Refusal: Error {
   var at: NodeID
   var family: AttentionFamily
   var reason: String
-  init(_ at: NodeID, _ reason: String, as family: AttentionFamily = .selfAttention) {
+  /// Whether the difference stands whatever else the block may be taken for.
+  var isCertain: Bool
+  init(_ at: NodeID, _ reason: String, as family: AttentionFamily = .selfAttention, isCertain: Bool = false) {
     self.at = at
     self.family = family
     self.reason = reason
+    self.isCertain = isCertain
   }
 }
 

@@ -135,6 +135,9 @@ public struct AttentionSummary: Sendable {
   public var traits: [String] = []
   /// true where a run on seeded inputs showed the block's formula; nil where none was held against it.
   public var confirmed: Bool?
+  public var confirmation: ConfirmationSummary?
+  /// The constants that it works with.
+  public var weights: [WeightSummary] = []
 
   public init(
     index: Int, name: String, family: String, mechanism: String, heads: Int?, headDim: Int?, valueDim: Int?, queryTokens: Dim, keyTokens: Dim,
@@ -170,5 +173,28 @@ public struct NearMissSummary: Sendable, Hashable {
     self.at = at
     self.lookedLike = lookedLike
     self.refused = refused
+  }
+}
+
+/// How far a run on seeded inputs bore a block out.
+public struct ConfirmationSummary: Sendable, Hashable {
+  /// `block`: executed alone, from the tensors it reads to what it gives; `core`: scores and weighted values from the
+  /// graph's own queries, keys and values.
+  public var extent: String
+  /// The largest deviation from the graph's tensors, relative to their largest element.
+  public var error: Double
+  public init(extent: String, error: Double) {
+    self.extent = extent
+    self.error = error
+  }
+}
+
+/// A constant of the graph in the role that it plays in a block.
+public struct WeightSummary: Sendable, Hashable {
+  public var role: String
+  public var name: String
+  public init(role: String, name: String) {
+    self.role = role
+    self.name = name
   }
 }

@@ -27,6 +27,24 @@ struct ConvertCommand: ParsableCommand {
   var output: String?
 
   @Option(
+    help: ArgumentHelp(
+      "The output format, where the suffix leaves it open: onnx, vcg, keras (an archive), keras-h5 (a whole model), hdf5 or safetensors (weights).",
+      valueName: "name"),
+    completion: .list(["onnx", "vcg", "keras", "keras-h5", "hdf5", "safetensors"]))
+  var format: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The operator set of an ONNX file, 17 to 28; else that of the input, and 18 for inputs that have none.", valueName: "version"))
+  var opset: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Images at inputs and outputs: keep them as the model has them, or nchw, channels first.", valueName: "layout"),
+    completion: .list(["keep", "nchw"]))
+  var layout: ImageLayout = .keep
+
+  @Option(
     help: ArgumentHelp("A rewrite and its settings; may be given again, applied in order.", valueName: "name[:key=value]"),
     completion: .list(["fcvit", "oamixer"]))
   var rewrite: [String] = []
@@ -62,6 +80,9 @@ struct ConvertCommand: ParsableCommand {
     if blocks == "auto", budget == nil { throw ValidationError("--blocks auto needs --budget METRIC=VALUE") }
     if budget != nil, sampleOptions.samples == nil { throw ValidationError("--budget needs --samples to be measured on") }
     if rewrite.isEmpty, blocks != "all" || budget != nil { throw ValidationError("--blocks and --budget choose where to rewrite; give --rewrite NAME") }
+    if let opset, !WritingOptions.opsets.contains(opset) {
+      throw ValidationError("--opset \(opset) is none of \(WritingOptions.opsets.lowerBound) to \(WritingOptions.opsets.upperBound)")
+    }
     if let report, report == output { throw ValidationError("--report and --output name the same file") }
   }
 
@@ -69,6 +90,9 @@ struct ConvertCommand: ParsableCommand {
     let console = Console(common)
     guard !listRewrites, let model, let output else { return try console.print(CatalogueReport()) }
     var request = ConversionRequest(input: model, output: output)
+    request.writing.format = format
+    request.writing.opset = opset
+    request.writing.layout = layout
     request.rewrites = rewrite
     request.blocks = blocks
     request.budget = budget?.budget

@@ -95,6 +95,59 @@ import Testing
     #expect(scratch.contents == [])
   }
 
+  @Test func kerasAndBack() throws {
+    let scratch = try Scratch()
+    let written = try Program.run("convert", Self.vit, "-o", scratch.file("vit.keras"))
+    #expect(written.status == 0, "\(written.errors)")
+    let proof = try Program.run("validate", scratch.file("vit.keras"), "--against", Self.vit)
+    #expect(proof.status == 0, "\(proof.errors)")
+    #expect(try Program.run("convert", Self.vit, "-o", scratch.file("vit.h5"), "--format", "keras-h5").status == 0)
+    #expect(try Program.run("inspect", scratch.file("vit.h5")).output.contains("KERAS"))
+    #expect(scratch.contents == ["vit.h5", "vit.keras"])
+  }
+
+  @Test func stateDictionariesHoldTheirGraph() throws {
+    let scratch = try Scratch()
+    for name in ["w.h5", "w.safetensors"] {
+      #expect(try Program.run("convert", Self.vit, "-o", scratch.file(name)).status == 0)
+      let proof = try Program.run("validate", scratch.file(name), "--against", Self.vit, "--json")
+      let comparison = try [String: Any](json: proof.output)["comparison"] as? [String: Any]
+      #expect(proof.status == 0 && comparison?["max_abs"] as? Double == 0, "\(proof.errors)")
+    }
+  }
+
+  @Test func aRewrittenKerasModelIsProved() throws {
+    let scratch = try Scratch()
+    let model = Fixtures.path("keras/vit.keras")
+    for name in ["out.onnx", "out.keras"] {
+      let outcome = try Program.run("convert", model, "-o", scratch.file(name), "--rewrite", "oamixer:kappa=0", "--json")
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let blocks = try [String: Any](json: outcome.output)["blocks"] as? [[String: Any]]
+      #expect(blocks?.contains { $0["applied"] as? Bool == true } == true)
+      let proof = try Program.run("validate", scratch.file(name), "--against", model)
+      #expect(proof.status == 0, "\(name): \(proof.output) \(proof.errors)")
+    }
+  }
+
+  @Test func operatorSetsAndLayouts() throws {
+    let scratch = try Scratch()
+    let model = Fixtures.path("keras/cnn.keras")
+    for opset in [17, 20, 23] {
+      let outcome = try Program.run("convert", model, "-o", scratch.file("o\(opset).onnx"), "--opset", "\(opset)")
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let facts = try [String: Any](json: Program.run("inspect", scratch.file("o\(opset).onnx"), "--json").output)["model"] as? [String: Any]
+      #expect((facts?["opset"] as? [String: Int])?[""] == opset)
+      #expect(try Program.run("validate", scratch.file("o\(opset).onnx"), "--against", model).status == 0)
+    }
+    #expect(try Program.run("convert", model, "-o", scratch.file("n.onnx"), "--layout", "nchw").status == 0)
+    let facts = try [String: Any](json: Program.run("inspect", scratch.file("n.onnx"), "--json").output)["model"] as? [String: Any]
+    let shape = (facts?["inputs"] as? [[String: Any]])?.first?["shape"] as? [Any]
+    #expect(shape?.compactMap { $0 as? Int } == [4, 13, 11])
+    for wrong in [["-o", "x.keras", "--opset", "18"], ["-o", "x.onnx", "--opset", "12"], ["-o", "x.onnx", "--format", "tar"]] {
+      #expect(try Program.run(["convert", model] + [wrong[0], scratch.file(wrong[1])] + wrong.dropFirst(2)).status == 2)
+    }
+  }
+
   @Test func theCatalogue() throws {
     let text = try Program.run("convert", "--list-rewrites")
     #expect(text.status == 0 && text.output.contains("fcvit") && text.output.contains("oamixer"))

@@ -3,7 +3,6 @@ import Diagnostics
 import Execution
 import FormatKeras
 import FormatNPZ
-import Foundation
 import GraphIR
 import Tensors
 import TestSupport
@@ -42,24 +41,5 @@ import Testing
     #expect(archive.parameterCount == legacy.parameterCount)
     #expect(archive.graph.order.count == legacy.graph.order.count)
     #expect(archive.producer.hasPrefix("keras 3"))
-  }
-
-  @Test func weightsAreWrittenAndReadBack() throws {
-    let graph = try Self.read(Fixtures.path("keras/vit.keras")).graph
-    let folder = NSTemporaryDirectory() + "keras-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    try WeightsWriter.writeHDF5(graph, to: folder + "/w.h5")
-    try WeightsWriter.writeSafetensors(graph, to: folder + "/w.safetensors")
-    let hdf5 = try Self.read(folder + "/w.h5")
-    let safetensors = try Self.read(folder + "/w.safetensors")
-    #expect(hdf5.graph.outputs.count == safetensors.graph.outputs.count)
-    let kernel = "mha_0.query.kernel"
-    for other in [hdf5.graph, safetensors.graph] {
-      let found = try #require(other.outputs.first { other[$0].name == kernel }.flatMap { other.constant($0) })
-      let own = try #require(graph.values.handles.first { graph[$0].name == "mha_0/query/kernel" }.flatMap { graph.constant($0) })
-      #expect(found.dims == own.dims)
-      #expect(found.elements(as: Float.self) == own.elements(as: Float.self))
-    }
   }
 }

@@ -114,7 +114,8 @@ import Testing
     for model in [
       HandmadeModel.single("Frobnicate"), .single("Anything", version: 3, domain: "my.domain"),
       .single("Gather", inputs: ["x", "x"], attributes: [HandmadeModel.attribute("from_the_future", int: 1)]),
-      .single("BatchNormalization", inputs: ["x", "x", "x", "x", "x"], version: 7, attributes: [HandmadeModel.attribute("spatial", int: 0)]),
+      .single("Attention", inputs: ["x", "x"], version: 1, domain: "com.microsoft", attributes: [HandmadeModel.attribute("do_rotary", int: 1)]),
+      .single("PackedAttention", version: 1, domain: "com.microsoft"), .single("Conv", version: 1, domain: "com.microsoft.nchwc"),
     ] {
       let (ops, _, sink) = try read(model)
       guard case .foreign? = ops.first else { throw Failure(.internalError, "\(ops)") }

@@ -1,9 +1,45 @@
 internal import GraphIR
 internal import Tensors
 
-/// An Einsum of two operands is a product of matrices between rearrangements.
+/// An Einsum of two operands is a product of matrices between rearrangements; one of more is a chain of those.
 enum EinsumForm {
-  static let rules: [Rule] = [contraction]
+  static let rules: [Rule] = [pairwise, scaling, contraction]
+
+  /// `einsum(a, b, c) = einsum(einsum(a, b), c)`, where the inner one keeps the labels that are still wanted.
+  static let pairwise = Rule(.recognitionOnly) { site, sweep in
+    guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count > 2, let (terms, output) = Terms.parsed(equation),
+      terms.count == site.inputs.count
+    else { return nil }
+    let wanted = Set(terms[2...].joined()).union(output)
+    var kept: [Character] = []
+    for label in terms[0] + terms[1] where wanted.contains(label) && !kept.contains(label) { kept.append(label) }
+    let inner = "\(String(terms[0])),\(String(terms[1]))->\(String(kept))"
+    let outer = ([kept] + terms[2...]).map { String($0) }.joined(separator: ",") + "->\(String(output))"
+    guard let first = sweep.make(.matrix(.einsum(equation: inner)), [site.input(0), site.input(1)], for: site) else { return nil }
+    return sweep.make(.matrix(.einsum(equation: outer)), [first] + site.inputs[2...], for: site).map { [$0] }
+  }
+
+  /// Without a contraction, an operand whose labels the other one has all is a factor.
+  static let scaling = Rule(.recognitionOnly) { site, sweep in
+    guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 2, let a = site.input(0), let b = site.input(1), let terms = Terms(equation),
+      let aShape = sweep.shape(a), let bShape = sweep.shape(b), terms.left.count == aShape.rank, terms.right.count == bShape.rank
+    else { return nil }
+    for (x, own, factor, other, shape) in [(a, terms.left, b, terms.right, bShape), (b, terms.right, a, terms.left, aShape)] {
+      guard Set(own) == Set(terms.output), Set(other).isSubset(of: own), other.count < own.count else { continue }
+      let order = terms.output.compactMap { own.firstIndex(of: $0) }
+      let places = terms.output.compactMap { other.firstIndex(of: $0) }
+      let dims = terms.output.map { label in other.firstIndex(of: label).map { shape[$0] } ?? 1 }
+      guard let moved = transposed(x, order, site, &sweep), let arranged = transposed(factor, places, site, &sweep),
+        let spread = sweep.reshape(arranged, to: dims, for: site)
+      else { return nil }
+      return sweep.make(.binary(.multiply), [moved, spread], for: site).map { [$0] }
+    }
+    return nil
+  }
+
+  private static func transposed(_ value: ValueID, _ order: [Int], _ site: Site, _ sweep: inout Sweep) -> ValueID? {
+    order == Array(order.indices) ? value : sweep.make(.layout(.transpose(order)), [value], for: site)
+  }
 
   /// Labels in both operands and the result are batch axes, labels in both but not in the result are contracted, the others
   /// run free. Summed labels of one operand alone, and diagonals, are left as they are.
@@ -58,14 +94,19 @@ enum EinsumForm {
     var left, right, output: [Character]
 
     init?(_ equation: String) {
+      guard let (terms, result) = Terms.parsed(equation), terms.count == 2 else { return nil }
+      (left, right, output) = (terms[0], terms[1], result)
+    }
+
+    static func parsed(_ equation: String) -> (terms: [[Character]], output: [Character])? {
       let text = equation.filter { !$0.isWhitespace }
       guard let arrow = text.firstRange(of: "->") else { return nil }
       let terms = text[..<arrow.lowerBound].split(separator: ",", omittingEmptySubsequences: false).map(Array.init)
-      guard terms.count == 2 else { return nil }
-      (left, right, output) = (terms[0], terms[1], Array(text[arrow.upperBound...]))
-      for term in [left, right, output] {
+      let output = Array(text[arrow.upperBound...])
+      for term in terms + [output] {
         guard term.allSatisfy({ $0.isASCII && $0.isLetter }), Set(term).count == term.count else { return nil }
       }
+      return (terms, output)
     }
   }
 }

@@ -26,7 +26,7 @@ enum Safetensors {
     "U32": .uint32, "U16": .uint16, "U8": .uint8, "BOOL": .bool, "F8_E4M3": .float8e4m3fn, "F8_E5M2": .float8e5m2, "C64": .complex64,
   ]
 
-  static func read(_ source: ByteSource, limits: ReadLimits) throws(Failure) -> [String: Tensor] {
+  static func read(_ source: ByteSource, limits: ReadLimits) throws(Failure) -> (tensors: [String: Tensor], metadata: [String: String]) {
     let place = ModelLocation(file: source.name)
     guard let length = headerLength(source), length <= source.count - 8 else { throw Failure(.truncated, "the header is longer than the file", at: place) }
     guard length <= limits.structureBytes else { throw Failure(.limitExceeded, "a header of \(length) bytes", at: place) }
@@ -57,7 +57,7 @@ enum Safetensors {
     for (first, second) in zip(ranges, ranges.dropFirst()) where first.upperBound > second.lowerBound {
       throw Failure(.malformed, "two tensors overlap", at: place)
     }
-    return result
+    return (result, (entries["__metadata__"]?.object ?? [:]).compactMapValues(\.string))
   }
 
   /// The pieces of a file: tensors in the order of names, each on 8 bytes.

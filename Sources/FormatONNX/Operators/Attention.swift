@@ -29,29 +29,62 @@ enum AttentionRules {
     }
   ]
 
+  /// What the operators of the IR say, they say; what they do not (caches, masks that hide by another value, scores
+  /// given out) is left to the rows of the table that take everything.
   static let microsoft: [String: ReadingRule] = [
     "Attention": { view throws(Failure) in
+      if try view.flag("do_rotary") { return .unsupported(rotary) }
+      view.ignore("rotary_embedding_dim")
+      let hasCache = view.operand(4) != nil || view.operand(6) != nil || view.wants(1)
+      let isShared = try view.flag("past_present_share_buffer")
+      let hidesOtherwise = try changesMask(&view, operand: 3)
+      if hasCache || isShared || hidesOtherwise {
+        return .op(.catalogued(try view.catalogued(CataloguedOp.Kind.microsoftAttention.entry)), of: view)
+      }
       let heads = try heads(&view)
       let scale = try scale(&view)
       let sizes = try view.ints("qkv_hidden_sizes") ?? []
       let causal = try view.flag("unidirectional")
-      if try view.flag("do_rotary") { return .unsupported("rotary positions") }
-      if try view.flag("past_present_share_buffer") { return .unsupported("a shared cache") }
-      view.ignore("rotary_embedding_dim")
-      if try changesMask(&view, operand: 3) { return .unsupported("its mask filter value") }
-      if view.operand(4) != nil || view.operand(6) != nil || view.wants(1) { return .unsupported("a cache of keys and values") }
       return .op(.attention(.packedProjection(heads: heads, scale: scale, qkvHiddenSizes: sizes, causal: causal)), of: view)
     },
     "MultiHeadAttention": { view throws(Failure) in
+      if view.operand(9) != nil { return .unsupported(beams) }
+      let isCached = (6..<max(view.operandCount, 6)).contains { view.operand($0) != nil } || view.wants(1) || view.wants(2) || view.wants(3)
+      let hidesOtherwise = try changesMask(&view, operand: 4)
+      if isCached || hidesOtherwise {
+        return .op(.catalogued(try view.catalogued(CataloguedOp.Kind.microsoftMultiHeadAttention.entry)), of: view)
+      }
       let heads = try heads(&view)
       let scale = try scale(&view)
       let causal = try view.flag("unidirectional")
-      let hidden = try view.float("mask_filter_value", default: -10000)
-      let isCached = (6..<max(view.operandCount, 6)).contains { view.operand($0) != nil } || view.wants(1) || view.wants(2) || view.wants(3)
-      if isCached || view.operand(4) != nil && hidden != -10000 { return try cachedMultiHead(view, heads: heads, scale: scale, causal: causal, hidden: hidden) }
       return .op(.attention(.multiHead(heads: heads, scale: scale, causal: causal)), of: view)
     },
+    // One token behind a cache: the same with its operands in another order.
+    "DecoderMaskedMultiHeadAttention": { view throws(Failure) in
+      view.ignore("output_qk")
+      if try view.flag("past_present_share_buffer") { return .unsupported("a shared cache, whose keys are laid out for one machine") }
+      if view.operand(9) != nil { return .unsupported(beams) }
+      let op = Op.catalogued(try view.catalogued(CataloguedOp.Kind.microsoftMultiHeadAttention.entry))
+      let order = [0, 1, 2, 10, 3, 4, 5, 6].map { view.operand($0) == nil ? StepList.Operand.absent : .operand($0) }
+      return .steps([.init(op, order)])
+    },
+    "GroupQueryAttention": { view throws(Failure) in
+      let (keys, values) = (try view.string("k_quant_type", default: "NONE"), try view.string("v_quant_type", default: "NONE"))
+      view.ignore("kv_cache_bit_width")
+      if keys != "NONE" || values != "NONE" || view.operand(12) != nil || view.operand(13) != nil {
+        return .unsupported("its cache is quantized, and how the rounding and the order of packed numbers go is not documented")
+      }
+      if try view.flag("sliding_window_cache") { return .unsupported("its cache forgets, which serves the decoding of text alone") }
+      view.ignore("qk_norm_epsilon")
+      if view.operand(14) != nil || view.operand(15) != nil { return .unsupported("norms of queries and keys, which exist on GPUs only") }
+      if try view.int("qk_output", default: 0) != 0 || view.wants(3) { return .unsupported("its scores are read") }
+      let op = Op.catalogued(try view.catalogued(CataloguedOp.Kind.groupQueryAttention.entry))
+      return .steps([.init(op, (0..<min(view.operandCount, 12)).map { .operand($0) })])
+    },
   ]
+
+  static let rotary = "rotary positions, whose angles the operator's text does not give"
+  private static let beams = "the search along several beams, which is a program around a decoder"
 
   /// -1 leaves a side unbounded.
   private static func window(_ name: String, _ view: inout NodeView) throws(Failure) -> Int? {

@@ -71,7 +71,7 @@ extension NodeView {
         }
       }
     }
-    do throws(Failure) { return try CataloguedOp(entry.kind, found) } catch { throw error.located(element: message.name) }
+    do throws(Failure) { return try CataloguedOp(entry.kind, found) } catch { throw error.located(element: message.label) }
   }
 }
 

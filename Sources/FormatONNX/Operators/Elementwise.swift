@@ -130,7 +130,7 @@ enum ElementwiseRules {
   }
 
   private static func chained(_ op: BinaryOp, _ view: NodeView) throws(Failure) -> [Translation.Step] {
-    guard view.operandCount > 0 else { throw Failure(.operandCount, "\(view.message.opType) without operands", at: .element(view.message.name)) }
+    guard view.operandCount > 0 else { throw Failure(.operandCount, "\(view.message.opType) without operands", at: .element(view.message.label)) }
     if view.operandCount == 1 { return [.init(.unary(.identity), [.operand(0)])] }
     var steps = [Translation.Step(.binary(op), [.operand(0), .operand(1)])]
     for index in 2..<max(view.operandCount, 2) { steps.append(.init(.binary(op), [.step(index - 2), .operand(index)])) }

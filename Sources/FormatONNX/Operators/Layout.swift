@@ -58,7 +58,7 @@ enum LayoutRules {
       guard let count = view.constant(at: 1)?.scalar.flatMap({ Int(exactly: $0) }), let axis = view.constant(at: 2)?.scalar.flatMap({ Int(exactly: $0) }),
         let rank = view.type(at: 0)?.shape?.rank
       else { return .unsupported("tiles along an axis that is computed") }
-      guard 0..<rank ~= axis else { throw Failure(.shapeMismatch, "Tile has axis \(axis) of a tensor of rank \(rank)", at: .element(view.message.name)) }
+      guard 0..<rank ~= axis else { throw Failure(.shapeMismatch, "Tile has axis \(axis) of a tensor of rank \(rank)", at: .element(view.message.label)) }
       return .op(.layout(.tile), of: view, first: 1, then: [try Tensor.vector((0..<rank).map { $0 == axis ? count : 1 })])
     },
     "DepthToSpace": { view throws(Failure) in

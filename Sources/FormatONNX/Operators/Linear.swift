@@ -62,15 +62,16 @@ enum LinearRules {
     "FusedMatMul": fusedMatMul, "TransposeMatMul": fusedMatMul,
   ]
 
-  private static let fusedMatMul: ReadingRule = { view throws(Failure) in
+  private static let fusedMatMul: ReadingRule = { view throws(Failure) in .op(.matrix(.fusedMatMul(try fused(&view))), of: view) }
+
+  /// FusedMatMul's attributes.
+  static func fused(_ view: inout NodeView) throws(Failure) -> FusedMatMul {
     let alpha = try view.float("alpha", default: 1)
     let transposeA = try view.flag("transA")
     let transposeB = try view.flag("transB")
     let batchA = try view.flag("transBatchA")
     let batchB = try view.flag("transBatchB")
-    return .op(
-      .matrix(.fusedMatMul(.init(alpha: alpha, transposeA: transposeA, transposeB: transposeB, transposeBatchA: batchA, transposeBatchB: batchB))),
-      of: view)
+    return FusedMatMul(alpha: alpha, transposeA: transposeA, transposeB: transposeB, transposeBatchA: batchA, transposeBatchB: batchB)
   }
 
   /// The exponent of a norm, a float before version 2.

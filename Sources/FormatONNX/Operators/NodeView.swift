@@ -52,7 +52,7 @@ struct NodeView {
   }
 
   func bad(_ name: String, _ problem: String) -> Failure {
-    Failure(.badAttribute, "\(message.opType): attribute '\(name)' \(problem)", at: .element(message.name))
+    Failure(.badAttribute, "\(message.opType): attribute '\(name)' \(problem)", at: .element(message.label))
   }
 
   /// Leaves an attribute out of account: it does not change what the node computes.
@@ -106,8 +106,9 @@ extension AttributeMessage {
 
 /// What a node means in the IR.
 enum Translation {
-  /// One or more operations; the last one's results are the node's.
-  case steps([Step])
+  /// One or more operations; the node's results are the last one's, or where `results` says they are made. A result
+  /// that is nil there is made by none, which a rule may leave out only where nobody reads it.
+  case steps([Step], results: [Step.Operand?]? = nil)
   /// The operator is known, this use of it is not; the node stays verbatim.
   case unsupported(String)
 
@@ -119,8 +120,19 @@ enum Translation {
       case absent
       /// An attribute that became an input.
       case constant(Tensor)
-      /// The result of an earlier step.
+      /// The first result of an earlier step.
       case step(Int)
+      /// Another result of an earlier step.
+      case result(Int, of: Int)
+
+      /// Which result of which step it is, if it is one.
+      var made: (step: Int, result: Int)? {
+        switch self {
+        case .step(let step): (step, 0)
+        case .result(let result, let step): (step, result)
+        case .operand, .absent, .constant: nil
+        }
+      }
     }
     var op: Op
     var operands: [Operand]

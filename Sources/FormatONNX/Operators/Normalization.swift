@@ -14,9 +14,8 @@ enum NormalizationRules {
       if view.version >= 14, try view.flag("training_mode") {
         return .op(.normalization(.batchTraining(epsilon: try view.float("epsilon", default: 1e-5), momentum: momentum)), of: view)
       }
-      if try view.flag("training_mode") || (1..<max(view.resultCount, 1)).contains(where: { view.wants($0) }) { return .unsupported("training mode") }
-      if try view.int("spatial", default: 1) != 1 { return .unsupported("statistics per position") }
-      return .steps([.init(.normalization(.batch(epsilon: try view.float("epsilon", default: 1e-5))), (0..<5).map { .operand($0) })])
+      let epsilon = try view.float("epsilon", default: 1e-5)
+      return try earlierBatch(view, epsilon: epsilon, momentum: momentum, spatial: try view.flag("spatial", default: true))
     },
     "InstanceNormalization": { view throws(Failure) in
       view.ignore("consumed_inputs")
@@ -25,10 +24,7 @@ enum NormalizationRules {
     "GroupNormalization": { view throws(Failure) in
       guard let groups = try view.int("num_groups"), groups > 0 else { throw view.bad("num_groups", "is missing or not positive") }
       let epsilon = try view.float("epsilon", default: 1e-5)
-      guard view.version < 21 else {
-        return try view.int("stash_type", default: 1) == 1
-          ? .op(.normalization(.group(groups: groups, epsilon: epsilon)), of: view) : .unsupported("its stash type")
-      }
+      guard view.version < 21 else { return try normalized(.group(groups: groups, epsilon: epsilon), &view) }
       // Before version 21 there was one scale and bias for each group, which is then what a channel is to an instance.
       return .steps([
         .init(.generator(.shape(start: 0, end: nil)), [.operand(0)]),
@@ -70,14 +66,21 @@ enum NormalizationRules {
   private static let layer: ReadingRule = { view throws(Failure) in
     let axis = try view.int("axis", default: -1)
     let epsilon = try view.float("epsilon", default: 1e-5)
-    return try view.int("stash_type", default: 1) == 1 ? .op(.normalization(.layer(axis: axis, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+    return try normalized(.layer(axis: axis, epsilon: epsilon), &view)
   }
 
   private static let rms: ReadingRule = { view throws(Failure) in
     let axis = try view.int("axis", default: -1)
     let epsilon = try view.float("epsilon", default: 1e-5)
     if view.wants(1) { return .unsupported("its second result is read") }
-    return try view.int("stash_type", default: 1) == 1 ? .op(.normalization(.rms(axis: axis, epsilon: epsilon)), of: view) : .unsupported("its stash type")
+    return try normalized(.rms(axis: axis, epsilon: epsilon), &view)
+  }
+
+  /// Single precision for the first stage is what the operators of the IR compute in at least.
+  private static func normalized(_ op: NormalizationOp, _ view: inout NodeView) throws(Failure) -> Translation {
+    guard try view.int("stash_type") ?? 1 != 1 else { return .op(.normalization(op), of: view) }
+    guard let stash = try ConversionRules.elementType("stash_type", &view) else { throw view.bad("stash_type", "names no element type") }
+    return try stashed(stash, view, op)
   }
 
   /// Before version 13 the axes from `axis` on were one: flattened, normalized and shaped back.

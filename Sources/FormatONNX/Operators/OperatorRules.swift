@@ -17,7 +17,7 @@ enum OperatorRules {
   ])
   private static let microsoft = merged([
     ElementwiseRules.microsoft, LinearRules.microsoft, NormalizationRules.microsoft, AttentionRules.microsoft,
-    CatalogueRules.rules(domain: "com.microsoft"), QuantizedRules.microsoft, FusedRules.microsoft,
+    CatalogueRules.rules(domain: "com.microsoft"), QuantizedRules.microsoft, FusedRules.microsoft, ContributedRules.microsoft, RecurrenceRules.microsoft,
   ])
 
   private static func merged(_ families: [[String: ReadingRule]]) -> [String: ReadingRule] {

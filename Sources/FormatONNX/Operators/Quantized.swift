@@ -11,6 +11,20 @@ enum QuantizedRules {
     "QLinearAdd": binary(.add), "QLinearMul": binary(.multiply),
     "QLinearSigmoid": { view throws(Failure) in try unary(.unary(.sigmoid)) },
     "QLinearLeakyRelu": { view throws(Failure) in try unary(.unary(.leakyRelu(alpha: try view.float("alpha", default: 0.01)))) },
+    "QLinearWhere": { view throws(Failure) in
+      var list = StepList()
+      let x = list.append(try dequantize(.operand(1), .operand(2), .operand(3)))
+      let y = list.append(try dequantize(.operand(4), .operand(5), .operand(6)))
+      return list.giving(list.append(try quantize(list.add(.select, .operand(0), x, y), .operand(7), .operand(8))))
+    },
+    "QLinearReduceMean": { view throws(Failure) in
+      let keepDims = try view.flag("keepdims", default: true)
+      let axes = try view.ints("axes") ?? []
+      var list = StepList()
+      let x = list.append(try dequantize(.operand(0), .operand(1), .operand(2)))
+      let mean = list.add(.reduction(.init(.mean, keepDims: keepDims)), [x] + (axes.isEmpty ? [] : [.constant(try Tensor.vector(axes))]))
+      return list.giving(list.append(try quantize(mean, .operand(3), .operand(4))))
+    },
     "QLinearSoftmax": { view throws(Failure) in
       let axis = try view.int("axis", default: -1)
       guard try view.int("opset", default: 13) >= 13 || axis == -1 else { return .unsupported("a softmax over several axes") }
@@ -54,22 +68,34 @@ enum QuantizedRules {
     },
     "QGemm": gemm,
     "QAttention": { view throws(Failure) in
-      guard let heads = try view.int("num_heads"), heads > 0 else { throw view.bad("num_heads", "is missing or not positive") }
-      let causal = try view.flag("unidirectional")
-      let scale = try view.float("scale")
-      if try view.flag("do_rotary") { return .unsupported("rotary positions") }
-      if try view.flag("past_present_share_buffer") { return .unsupported("a shared cache") }
-      if view.operand(8) != nil || view.wants(1) { return .unsupported("a cache of keys and values") }
-      if try view.float("mask_filter_value", default: -10000) != -10000, view.operand(5) != nil { return .unsupported("its mask filter value") }
-      return .steps([
-        try dequantize(.operand(0), .operand(3), .operand(6)), try dequantize(.operand(1), .operand(4), .operand(7)),
-        .init(
-          .attention(.packedProjection(heads: heads, scale: scale, qkvHiddenSizes: [], causal: causal)), [.step(0), .step(1), .operand(2), .operand(5)]),
-      ])
+      // The operator that gives what this one stands for, of numbers made real; operand 8 is its cache.
+      let hasCache = view.operand(8) != nil || view.wants(1)
+      let usesMask = view.operand(5) != nil
+      let hidden = try view.float("mask_filter_value", default: -10000)
+      var list = StepList()
+      let x = list.append(try dequantize(.operand(0), .operand(3), .operand(6)))
+      let weight = list.append(try dequantize(.operand(1), .operand(4), .operand(7)))
+      let mask: StepList.Operand = usesMask ? .operand(5) : .absent
+      let past: StepList.Operand = view.operand(8) == nil ? .absent : .operand(8)
+      let y: StepList.Operand
+      if hasCache || usesMask && hidden != -10000 {
+        if try view.flag("do_rotary") { return .unsupported(AttentionRules.rotary) }
+        let op = try view.catalogued(CataloguedOp.Kind.microsoftAttention.entry)
+        y = list.add(.catalogued(op), x, weight, .operand(2), mask, past)
+      } else {
+        guard let heads = try view.int("num_heads"), heads > 0 else { throw view.bad("num_heads", "is missing or not positive") }
+        let causal = try view.flag("unidirectional")
+        let scale = try view.float("scale", default: 0)
+        if try view.flag("do_rotary") { return .unsupported(AttentionRules.rotary) }
+        view.ignore("past_present_share_buffer")
+        let op = AttentionOp.packedProjection(heads: heads, scale: scale == 0 ? nil : scale, qkvHiddenSizes: [], causal: causal)
+        y = list.add(.attention(op), x, weight, .operand(2), mask)
+      }
+      return list.giving(y, list.result(1, of: y))
     },
   ]
 
-  private static func dequantize(
+  static func dequantize(
     _ x: Translation.Step.Operand, _ scale: Translation.Step.Operand, _ zero: Translation.Step.Operand, axis: Int = 1
   ) throws(Failure) -> Translation.Step {
     .init(.catalogued(try CataloguedOp(.dequantizeLinear, ["axis": .int(axis)])), [x, scale, zero])

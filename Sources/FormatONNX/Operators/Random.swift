@@ -28,8 +28,14 @@ enum RandomRules {
     let seed = Float(try view.int("seed") ?? Int(named(view)))
     let trains = view.version >= 12 && view.operand(2) != nil && view.constant(at: 2)?.scalar != 0
     guard trains || view.wants(1) else { return .op(.unary(.identity), of: view, first: 1, then: []) }
-    if view.version < 10 { return .unsupported("its mask is read, which is no truth value before version 10") }
     let op = Op.random(.init(.dropout, seed: seed))
+    if view.version < 10 {
+      // The mask was of the data's type.
+      guard let element = view.type(at: 0)?.element else { return .unsupported("its mask is read, and its element type is not declared") }
+      var list = StepList()
+      let y = list.add(op, .operand(0))
+      return list.giving(y, list.add(.cast(to: element), list.result(1, of: y)))
+    }
     return view.version < 12 ? .op(op, of: view, first: 1, then: []) : .op(op, of: view)
   }
 

@@ -35,6 +35,23 @@ enum RecurrenceRules {
       }
     },
   ]
+
+  /// What the standard took over, as far as it did: states of several positions, other layouts and dilations are more.
+  static let microsoft: [String: ReadingRule] = [
+    "LinearAttention": twin("LinearAttention", beyond: ["state_window": 0]),
+    "CausalConvWithState": twin("CausalConvWithState", beyond: ["state_window": 0, "channels_last": 0, "dilation": 1, "ndim": 1]),
+  ]
+
+  private static func twin(_ name: String, beyond: KeyValuePairs<String, Int>) -> ReadingRule {
+    { view throws(Failure) in
+      for (attribute, usual) in beyond {
+        let value = try view.int(attribute, default: usual)
+        guard value == usual else { return .unsupported("attribute '\(attribute)' is \(value)") }
+      }
+      guard let rule = standard[name] else { return .unsupported("no meaning is known for it") }
+      return try rule(&view)
+    }
+  }
 }
 
 extension SpellingRequest {

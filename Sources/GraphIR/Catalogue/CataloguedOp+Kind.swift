@@ -11,6 +11,8 @@ extension CataloguedOp {
     case qLinearConv = "q_linear_conv"
     case matMulNBits = "matmul_n_bits"
     case dynamicQuantizeMatMul = "dynamic_quantize_matmul"
+    case matMulBnb4 = "matmul_bnb4"
+    case gatherBlockQuantized = "gather_block_quantized"
 
     // Recurrent
     case rnn, gru, lstm
@@ -62,6 +64,8 @@ extension CataloguedOp {
     case adagrad, adam, momentum
 
     // com.microsoft
+    case microsoftAttention = "microsoft_attention"
+    case microsoftMultiHeadAttention = "microsoft_multi_head_attention"
     case groupQueryAttention = "group_query_attention"
     case microsoftRotaryEmbedding = "microsoft_rotary_embedding"
     case inverse

@@ -14,6 +14,12 @@ extension OperatorEntry {
       .matMulNBits, "MatMulNBits", domain: microsoft,
       [.int("K").required, .int("N").required, .int("bits", 4), .int("block_size").required, .int("accuracy_level", 0), .int("weight_prepacked", 0)]),
     .init(.dynamicQuantizeMatMul, "DynamicQuantizeMatMul", domain: microsoft),
+    .init(
+      .matMulBnb4, "MatMulBnb4", domain: microsoft,
+      [.int("K").required, .int("N").required, .int("block_size").required, .int("quant_type").required, .int("transB", 1), .int("training_mode", 0)]),
+    .init(
+      .gatherBlockQuantized, "GatherBlockQuantized", domain: microsoft,
+      [.int("bits", 4), .int("block_size", 128), .int("gather_axis", 0), .int("quantize_axis", 1)]),
   ]
 
   private static let window: [AttributeSchema] = [
@@ -171,14 +177,22 @@ extension OperatorEntry {
 
   static let contributed: [OperatorEntry] = [
     .init(
+      .microsoftAttention, "Attention", domain: microsoft,
+      headed + [.ints("qkv_hidden_sizes"), .int("past_present_share_buffer", 0)]),
+    .init(.microsoftMultiHeadAttention, "MultiHeadAttention", domain: microsoft, headed),
+    .init(
       .groupQueryAttention, "GroupQueryAttention", domain: microsoft,
       [
         .int("num_heads").required, .int("kv_num_heads").required, .float("scale", 0), .float("softcap", 0), .int("local_window_size", -1),
-        .int("do_rotary", 0), .int("rotary_interleaved", 0), .int("smooth_softmax", 0),
+        .int("do_rotary", 0), .int("rotary_interleaved", 0), .int("smooth_softmax", 0), .int("causal", 1),
       ]),
     .init(
       .microsoftRotaryEmbedding, "RotaryEmbedding", domain: microsoft,
       [.int("interleaved", 0), .int("num_heads", 0), .int("rotary_embedding_dim", 0), .int("is_packed_batching", 0), .float("scale", 1)]),
     .init(.inverse, "Inverse", domain: microsoft),
+  ]
+
+  private static let headed: [AttributeSchema] = [
+    .int("num_heads").required, .float("scale", 0), .float("mask_filter_value", -10000), .int("unidirectional", 0),
   ]
 }

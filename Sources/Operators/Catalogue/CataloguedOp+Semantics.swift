@@ -11,6 +11,8 @@ extension CataloguedOp {
     case .convInteger, .qLinearConv: IntegerConv(op: self)
     case .matMulNBits: MatMulNBits(op: self)
     case .dynamicQuantizeMatMul: DynamicQuantizeMatMul(op: self)
+    case .matMulBnb4: MatMulBnb4(op: self)
+    case .gatherBlockQuantized: GatherBlockQuantized(op: self)
     case .rnn, .gru, .lstm: Recurrence(op: self)
     case .dft: DiscreteFourierTransform(op: self)
     case .stft: ShortTimeFourierTransform(op: self)
@@ -44,6 +46,7 @@ extension CataloguedOp {
     case .categoryMapper: CategoryMapper(op: self)
     case .zipMap, .castMap, .dictVectorizer: nil
     case .adagrad, .adam, .momentum: OptimizerStep(op: self)
+    case .microsoftAttention, .microsoftMultiHeadAttention: CachedAttention(op: self)
     case .groupQueryAttention: GroupQueryAttention(op: self)
     case .microsoftRotaryEmbedding: MicrosoftRotaryEmbedding(op: self)
     case .inverse: MatrixInverse(op: self)

@@ -4,7 +4,7 @@ internal import Glibc
 public import Tensors
 
 /// A tensor of heads: (batch, head, token, channel), row-major.
-private struct Heads {
+struct Heads {
   var values: [Double]
   var dims: [Int]
 
@@ -36,7 +36,7 @@ private struct Heads {
 }
 
 /// What is added to the scores: a tensor that broadcasts to (batch, head, query, key).
-private struct Bias {
+struct ScoreBias {
   var values: [Double]
   var strides: [Int]
   init(_ values: [Double], _ dims: [Int], scores: [Int]) {
@@ -49,7 +49,7 @@ private struct Bias {
 }
 
 /// What happens to scores on their way to softmax.
-private struct ScoreRules {
+struct ScoreRules {
   /// The position of each sample's first query among the keys.
   var firstPositions: [Int]
   var scale = 1.0
@@ -80,6 +80,54 @@ private struct ScoreRules {
   }
 }
 
+/// `softmax(softcap(scale * Q K^T) + bias) V`; key heads are shared by groups of query heads. A row with every key
+/// hidden gives zeros. Also gives the scores of the stage that the rules want, or nothing.
+func attended(
+  _ query: Heads, _ key: Heads, _ value: Heads, _ scores: [Int], _ rules: ScoreRules, _ biases: [ScoreBias]
+) -> (Heads, [Double]) {
+  let (heads, queries, keys) = (scores[1], scores[2], scores[3])
+  let (headDim, valueDim) = (query.dims[3], value.dims[3])
+  let sharing = key.dims[1] == 0 ? 1 : heads / key.dims[1]
+  var result = Heads([Double](repeating: 0, count: scores[0] * heads * queries * valueDim), [scores[0], heads, queries, valueDim])
+  var shown: [Double] = []
+  var row = [Double](repeating: 0, count: keys)
+  for batch in 0..<scores[0] {
+    for head in 0..<heads {
+      let keyHead = batch * key.dims[1] + head / sharing
+      for i in 0..<queries {
+        let queryStart = ((batch * heads + head) * queries + i) * headDim
+        var isHidden = true
+        for j in 0..<keys {
+          let keyStart = (keyHead * keys + j) * headDim
+          var score = 0.0
+          for channel in 0..<headDim { score += query.values[queryStart + channel] * key.values[keyStart + channel] }
+          score *= rules.scale
+          if rules.wanted == .raw { shown.append(score) }
+          if rules.softcap > 0 { score = rules.softcap * tanh(score / rules.softcap) }
+          if rules.wanted == .capped { shown.append(score) }
+          var bias = rules.hides(key: j, from: i, batch: batch) ? -Double.infinity : 0
+          for item in biases { bias += item.at(batch, head, i, j) }
+          if bias != -.infinity { isHidden = false }
+          row[j] = rules.rounded(score + bias)
+          if rules.wanted == .biased { shown.append(score + bias) }
+        }
+        guard !isHidden else {
+          if rules.wanted == .probabilities { shown += [Double](repeating: 0, count: keys) }
+          continue
+        }
+        let weights = softmaxRow(row)
+        if rules.wanted == .probabilities { shown += weights }
+        let target = ((batch * heads + head) * queries + i) * valueDim
+        for j in 0..<keys {
+          let start = (keyHead * keys + j) * valueDim
+          for channel in 0..<valueDim { result.values[target + channel] += weights[j] * value.values[start + channel] }
+        }
+      }
+    }
+  }
+  return (result, shown)
+}
+
 extension AttentionOp {
   public func evaluate(_ operands: [Tensor?], resultCount: Int) throws(Failure) -> [Tensor] {
     let types = try resultTypes(operands, resultCount)
@@ -95,7 +143,7 @@ extension AttentionOp {
     let first = try operands.required(0)
     let input = try first.reals(for: mnemonic)
     var query: Heads, key: Heads, value: Heads
-    var biases: [Bias] = []
+    var biases: [ScoreBias] = []
     let scale: Float?
     var rules = ScoreRules(firstPositions: [Int](repeating: past, count: batch))
     switch self {
@@ -126,31 +174,21 @@ extension AttentionOp {
         rules.lengths = lengths
         rules.firstPositions = lengths.map { $0 &- queries }
       }
-    case .packedProjection(_, let given, let hidden, let isCausal):
-      let weights = try operands.required(1)
-      let columns = weights.dims[1]
-      let widths = try packedSizes(Dim(columns), hidden).compactMap(\.value)
-      var projected = ReferenceProduct(
-        aBatches: [0], bBatches: [0], aRows: steps(batch * queries, by: weights.dims[0]), aInner: steps(weights.dims[0], by: 1),
-        bInner: steps(weights.dims[0], by: columns), bColumns: steps(columns, by: 1))(input, try weights.reals(for: mnemonic))
-      if let bias = try reals(2) { for index in projected.indices { projected[index] += bias[index % columns] } }
-      func part(_ start: Int, _ channels: Int) -> Heads {
-        Heads(merged: projected, batch: batch, tokens: new, heads: keyHeads, channels: channels, columns: columns, from: start)
-      }
-      (query, key, value) = (part(0, headDim), part(widths[0], headDim), part(widths[0] + widths[1], valueDim))
-      if let mask = operands.tensor(3) { biases.append(try paddingMask(mask, scores)) }
-      if let bias = operands.tensor(5) { biases.append(Bias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
+    case .packedProjection(_, let given, _, let isCausal):
+      (query, key, value) = try projected(operands, sizes, mnemonic)
+      if let mask = operands.tensor(3) { biases.append(try ScoreBias.padding(mask, scores, hidden: -10000, mnemonic)) }
+      if let bias = operands.tensor(5) { biases.append(ScoreBias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
       scale = given
       rules.after = isCausal ? 0 : nil
     case .multiHead(_, let given, let isCausal):
       (query, key, value) = try multiHeadOperands(operands, input, batch, queries, new, keyHeads, headDim, valueDim)
-      if let mask = operands.tensor(4) { biases.append(try paddingMask(mask, scores)) }
-      if let bias = operands.tensor(5) { biases.append(Bias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
+      if let mask = operands.tensor(4) { biases.append(try ScoreBias.padding(mask, scores, hidden: -10000, mnemonic)) }
+      if let bias = operands.tensor(5) { biases.append(ScoreBias(try bias.reals(for: mnemonic), bias.dims, scores: scores)) }
       scale = given
       rules.after = isCausal ? 0 : nil
     }
     rules.scale = scale.map { Double($0) } ?? 1 / Double(headDim).squareRoot()
-    let (output, shown) = attend(query, key, value, scores, rules, biases)
+    let (output, shown) = attended(query, key, value, scores, rules, biases)
     let element = types[0].element
     var results = [try Tensor(element, dims: types[0].dims, reals: types[0].dims.count == 4 ? output.values : output.merged)]
     if resultCount > 1 { results.append(try Tensor(types[1].element, dims: types[1].dims, reals: key.values)) }
@@ -159,85 +197,41 @@ extension AttentionOp {
     return results
   }
 
-  /// `softmax(softcap(scale * Q K^T) + bias) V`; key heads are shared by groups of query heads. A row with every key
-  /// hidden gives zeros. Also gives the scores of the stage that the rules want, or nothing.
-  private func attend(
-    _ query: Heads, _ key: Heads, _ value: Heads, _ scores: [Int], _ rules: ScoreRules, _ biases: [Bias]
-  ) -> (Heads, [Double]) {
-    let (heads, queries, keys) = (scores[1], scores[2], scores[3])
-    let (headDim, valueDim) = (query.dims[3], value.dims[3])
-    let sharing = key.dims[1] == 0 ? 1 : heads / key.dims[1]
-    var result = Heads([Double](repeating: 0, count: scores[0] * heads * queries * valueDim), [scores[0], heads, queries, valueDim])
-    var shown: [Double] = []
-    var row = [Double](repeating: 0, count: keys)
-    for batch in 0..<scores[0] {
-      for head in 0..<heads {
-        let keyHead = batch * key.dims[1] + head / sharing
-        for i in 0..<queries {
-          let queryStart = ((batch * heads + head) * queries + i) * headDim
-          var isHidden = true
-          for j in 0..<keys {
-            let keyStart = (keyHead * keys + j) * headDim
-            var score = 0.0
-            for channel in 0..<headDim { score += query.values[queryStart + channel] * key.values[keyStart + channel] }
-            score *= rules.scale
-            if rules.wanted == .raw { shown.append(score) }
-            if rules.softcap > 0 { score = rules.softcap * tanh(score / rules.softcap) }
-            if rules.wanted == .capped { shown.append(score) }
-            var bias = rules.hides(key: j, from: i, batch: batch) ? -Double.infinity : 0
-            for item in biases { bias += item.at(batch, head, i, j) }
-            if bias != -.infinity { isHidden = false }
-            row[j] = rules.rounded(score + bias)
-            if rules.wanted == .biased { shown.append(score + bias) }
-          }
-          guard !isHidden else {
-            if rules.wanted == .probabilities { shown += [Double](repeating: 0, count: keys) }
-            continue
-          }
-          let weights = softmaxRow(row)
-          if rules.wanted == .probabilities { shown += weights }
-          let target = ((batch * heads + head) * queries + i) * valueDim
-          for j in 0..<keys {
-            let start = (keyHead * keys + j) * valueDim
-            for channel in 0..<valueDim { result.values[target + channel] += weights[j] * value.values[start + channel] }
-          }
-        }
-      }
-    }
-    return (result, shown)
-  }
-
   /// A mask of the standard operator: false or -inf hides a key; keys beyond its last axis are hidden.
-  private func standardMask(_ mask: Tensor, _ scores: [Int]) throws(Failure) -> Bias {
+  private func standardMask(_ mask: Tensor, _ scores: [Int]) throws(Failure) -> ScoreBias {
     let values = mask.elementType == .bool ? mask.truths().map { $0 ? 0 : -Double.infinity } : try mask.reals(for: mnemonic)
-    guard let own = mask.dims.last, own != 1, own < scores[3] else { return Bias(values, mask.dims, scores: scores) }
+    guard let own = mask.dims.last, own != 1, own < scores[3] else { return ScoreBias(values, mask.dims, scores: scores) }
     var wide: [Double] = []
     for row in 0..<mask.dims.dropLast().reduce(1, *) {
       wide += values[row * own..<(row + 1) * own]
       wide += [Double](repeating: -.infinity, count: scores[3] - own)
     }
-    return Bias(wide, mask.dims.dropLast() + [scores[3]], scores: scores)
+    return ScoreBias(wide, mask.dims.dropLast() + [scores[3]], scores: scores)
   }
 
-  /// Key padding of com.microsoft: lengths (batch), or 1 for kept and 0 for hidden, (batch, key) or (batch, query, key).
-  private func paddingMask(_ mask: Tensor, _ scores: [Int]) throws(Failure) -> Bias {
-    let hidden = -10000.0
-    let values = try mask.wholes(for: mnemonic)
-    switch mask.dims {
-    case [scores[0]]:
-      let kept = values.flatMap { length in (0..<scores[3]).map { $0 < length ? 0 : hidden } }
-      return Bias(kept, [scores[0], 1, 1, scores[3]], scores: scores)
-    case [scores[0], scores[3]]: return Bias(values.map { $0 == 0 ? hidden : 0 }, [scores[0], 1, 1, scores[3]], scores: scores)
-    case [2 * scores[0]]:
-      // Ends of all samples, then starts.
-      let kept = (0..<scores[0]).flatMap { sample in (0..<scores[3]).map { $0 < values[sample] && $0 >= values[scores[0] + sample] ? 0 : hidden } }
-      return Bias(kept, [scores[0], 1, 1, scores[3]], scores: scores)
-    case [scores[0], scores[2], scores[3]]: return Bias(values.map { $0 == 0 ? hidden : 0 }, [scores[0], 1, scores[2], scores[3]], scores: scores)
-    default: throw Failure(.operatorNotRunnable, "\(mnemonic): there is no reference kernel for a mask of \(mask.dims)")
+  /// Queries, keys and values that the packed weight of com.microsoft's Attention makes: input, weight, bias?.
+  func projected(_ operands: [Tensor?], _ sizes: AttentionSizes, _ mnemonic: String) throws(Failure) -> (Heads, Heads, Heads) {
+    let (input, weights) = (try operands.required(0), try operands.required(1))
+    let hidden = if case .packedProjection(_, _, let hidden, _) = self { hidden } else { [Int]() }
+    guard input.dims.count == 3, weights.dims.count == 2, let heads = sizes.keyHeads.value, let headDim = sizes.headDim.value,
+      let valueDim = sizes.valueDim.value
+    else { throw Failure(.operatorNotRunnable, "\(mnemonic): sizes are not known") }
+    let (batch, tokens, inner, columns) = (input.dims[0], input.dims[1], weights.dims[0], weights.dims[1])
+    let widths = try packedSizes(Dim(columns), hidden).compactMap(\.value)
+    var values = ReferenceProduct(
+      aBatches: [0], bBatches: [0], aRows: steps(batch * tokens, by: inner), aInner: steps(inner, by: 1), bInner: steps(inner, by: columns),
+      bColumns: steps(columns, by: 1))(try input.reals(for: mnemonic), try weights.reals(for: mnemonic))
+    if let bias = try operands.tensor(2)?.reals(for: mnemonic) {
+      guard bias.count == columns else { throw mismatch("a bias of \(bias.count) for \(columns) channels") }
+      for index in values.indices { values[index] += bias[index % columns] }
     }
+    func part(_ start: Int, _ channels: Int) -> Heads {
+      Heads(merged: values, batch: batch, tokens: tokens, heads: heads, channels: channels, columns: columns, from: start)
+    }
+    return (part(0, headDim), part(widths[0], headDim), part(widths[0] + widths[1], valueDim))
   }
 
-  private func multiHeadOperands(
+  func multiHeadOperands(
     _ operands: [Tensor?], _ input: [Double], _ batch: Int, _ queries: Int, _ new: Int, _ heads: Int, _ headDim: Int, _ valueDim: Int
   ) throws(Failure) -> (Heads, Heads, Heads) {
     let bias = try operands.tensor(3)?.reals(for: mnemonic) ?? []

@@ -53,7 +53,7 @@ extension AttentionOp: Operator {
   }
 
   /// Every operand has the shape that the sizes demand.
-  private func checkOperands(_ types: [TensorType?], _ sizes: AttentionSizes, _ keys: Dim) throws(Failure) {
+  func checkOperands(_ types: [TensorType?], _ sizes: AttentionSizes, _ keys: Dim) throws(Failure) {
     func check(_ index: Int, _ dims: [Dim]) throws(Failure) {
       guard index < types.count, let shape = types[index]?.shape else { return }
       guard shape.rank == dims.count else { throw mismatch("operand \(index) has shape \(shape)") }

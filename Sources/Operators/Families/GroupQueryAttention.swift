@@ -89,12 +89,12 @@ struct MicrosoftRotaryEmbedding: CataloguedOperator {
 }
 
 /// GroupQueryAttention (com.microsoft): query, key?, value?, past key?, past value?, lengths less one, total length,
-/// cosines?, sines?, positions?, attention bias?; results output, present key, present value. Causal; the heads of
-/// queries share those of keys in groups.
+/// cosines?, sines?, positions?, attention bias?, sinks?; results output, present key, present value. Causal unless the
+/// attribute says no; the heads of queries share those of keys in groups.
 struct GroupQueryAttention: CataloguedOperator {
   let op: CataloguedOp
   // Seven are there at least, and of those key and value may be left out.
-  var arity: Arity { Arity(1...11, results: 1...3) }
+  var arity: Arity { Arity(1...12, results: 1...3) }
 
   private func sizes(_ query: Shape, packed: Bool) throws(Failure) -> (heads: Int, keyHeads: Int, size: Dim) {
     let (heads, keyHeads) = (op.int("num_heads"), op.int("kv_num_heads"))
@@ -116,6 +116,10 @@ struct GroupQueryAttention: CataloguedOperator {
       throw Failure(.operandCount, "\(mnemonic) has only one of key and value, or of their past")
     }
     for index in 5...6 { try checkElement(try operands.required(index), [.int32], "operand \(index)") }
+    guard op.flag("causal") || op.int("local_window_size") <= 0 else { throw badAttribute("a window of what is not causal") }
+    if let shape = operands.fact(11)?.type.shape, shape.rank != 1 || !shape[0].agrees(with: Dim(op.int("num_heads"))) {
+      throw mismatch("sinks of \(shape) for \(op.int("num_heads")) heads")
+    }
     if op.flag("do_rotary"), operands.fact(7) == nil || operands.fact(8) == nil {
       throw Failure(.operandCount, "\(mnemonic) turns positions without their angles")
     }
@@ -214,7 +218,7 @@ struct GroupQueryAttention: CataloguedOperator {
       }
     }
     let output = try attended(
-      values, keys, cached, sizes: (batch, tokens, heads, keyHeads, size, present, row), starts: starts, bias: operands.tensor(10))
+      values, keys, cached, sizes: (batch, tokens, heads, keyHeads, size, present, row), starts: starts, bias: operands.tensor(10), sinks: operands.tensor(11))
     let results = [
       try Tensor(types[0].element, dims: types[0].dims, reals: output), try Tensor(types[1].element, dims: types[1].dims, reals: keys),
       try Tensor(types[2].element, dims: types[2].dims, reals: cached),
@@ -224,12 +228,13 @@ struct GroupQueryAttention: CataloguedOperator {
 
   private func attended(
     _ query: [Double], _ keys: [Double], _ values: [Double],
-    sizes: (batch: Int, tokens: Int, heads: Int, keyHeads: Int, size: Int, present: Int, row: Int), starts: [Int], bias: Tensor?
+    sizes: (batch: Int, tokens: Int, heads: Int, keyHeads: Int, size: Int, present: Int, row: Int), starts: [Int], bias: Tensor?, sinks: Tensor?
   ) throws(Failure) -> [Double] {
     let (batch, tokens, heads, keyHeads, size, present, row) = sizes
     let scale = op.float("scale") == 0 ? 1 / Double(size).squareRoot() : op.float("scale")
     let (softcap, window) = (op.float("softcap"), op.int("local_window_size"))
     let biases = try bias?.reals(for: mnemonic)
+    let sinks = try sinks?.reals(for: mnemonic) ?? (op.flag("smooth_softmax") ? [Double](repeating: 0, count: heads) : nil)
     if let bias {
       let fits =
         bias.dims.count == 4 && [1, batch].contains(bias.dims[0]) && [1, heads].contains(bias.dims[1]) && bias.dims[2] == tokens
@@ -241,7 +246,7 @@ struct GroupQueryAttention: CataloguedOperator {
       for head in 0..<heads {
         let keyFirst = (sample * keyHeads + head / (heads / keyHeads)) * present * size
         for token in 0..<tokens {
-          let last = starts[sample] + token
+          let last = op.flag("causal") ? starts[sample] + token : starts[sample] + tokens - 1
           let first = window > 0 ? max(0, last - window + 1) : 0
           let from = (sample * tokens + token) * row + head * size
           var scores = (first...last).map { key -> Double in
@@ -254,8 +259,8 @@ struct GroupQueryAttention: CataloguedOperator {
             let start = (((bias.dims[0] == 1 ? 0 : sample) * bias.dims[1] + (bias.dims[1] == 1 ? 0 : head)) * tokens + token) * bias.dims[3]
             for index in scores.indices { scores[index] += biases[start + first + index] }
           }
-          // A smooth softmax has one more score, of 0, that no value answers.
-          let weights = op.flag("smooth_softmax") ? Array(softmaxRow(scores + [0]).dropLast()) : softmaxRow(scores)
+          // A smooth softmax has one more score, of 0 or the head's own sink, that no value answers.
+          let weights = sinks.map { Array(softmaxRow(scores + [$0[head]]).dropLast()) } ?? softmaxRow(scores)
           let to = (sample * tokens + token) * heads * size + head * size
           for (index, weight) in weights.enumerated() {
             for channel in 0..<size { result[to + channel] += weight * values[keyFirst + (first + index) * size + channel] }

@@ -9,7 +9,7 @@ extension CataloguedOperator {
   fileprivate func checkBytes(_ operands: [Fact?], _ indices: [Int]) throws(Failure) {
     for index in indices {
       guard let operand = operands.fact(index) else { continue }
-      try checkElement(operand, [.int8, .uint8, .int16, .uint16, .float8e4m3fn, .float8e5m2], "operand \(index)")
+      try checkElement(operand, [.int8, .uint8, .int16, .uint16, .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz], "operand \(index)")
     }
   }
 
@@ -209,7 +209,10 @@ struct MatMulNBits: CataloguedOperator {
     let a = try operands.required(0)
     try checkFloat(a.type.element)
     try checkElement(try operands.required(1), [.uint8], "packed weights")
-    if operands.fact(4) != nil { throw Failure(.operatorNotRunnable, "\(mnemonic) with a group index, which is deprecated") }
+    if let groups = operands.fact(4) { try checkElement(groups, [.int32, .int64], "a group index") }
+    if let shape = operands.fact(4)?.type.shape?.concrete, let given = shape.checkedProduct, given < form.inner {
+      throw mismatch("a group index of \(shape) for \(form.inner) channels")
+    }
     try checkCount(operands.fact(1), form.columns * form.blocks * (form.block * form.bits / 8), "packed weights")
     try checkCount(operands.fact(2), form.columns * form.blocks, "scales")
     if let zero = operands.fact(3) {
@@ -251,11 +254,18 @@ struct MatMulNBits: CataloguedOperator {
         zeros = try zero.reals(for: mnemonic)
       }
     }
+    // The block whose scale and zero point a channel has: the one it lies in, unless a group index says another.
+    var groups = (0..<form.inner).map { $0 / form.block }
+    if let given = try operands.tensor(4)?.wholes(for: mnemonic) {
+      groups = Array(given.prefix(form.inner))
+      guard groups.allSatisfy({ 0..<form.blocks ~= $0 }) else { throw Failure(.indexOutOfRange, "\(mnemonic): a group index beyond \(form.blocks) blocks") }
+    }
     var weights = [Double](repeating: 0, count: form.inner * form.columns)
     for column in 0..<form.columns {
       for k in 0..<form.inner {
         let block = column * form.blocks + k / form.block
-        weights[k * form.columns + column] = (number(packed, block * (form.block / perByte), k % form.block) - zeros[block]) * scales[block]
+        let group = column * form.blocks + groups[k]
+        weights[k * form.columns + column] = (number(packed, block * (form.block / perByte), k % form.block) - zeros[group]) * scales[group]
       }
     }
     let a = try operands.required(0)

@@ -180,9 +180,12 @@ extension PoolingOp: Operator {
 
   /// Where each axis ends, its end padding included: what `count_include_pad` counts.
   private func padEnds(_ axes: [WindowAxis]) -> [Int] {
-    guard case .average(let window, _, countIncludePad: true) = self, case .explicit(let pads) = window.padding, !pads.isEmpty else {
-      return axes.map { $0.input + $0.kernel * $0.dilation }
+    let all = axes.map { $0.input + $0.kernel * $0.dilation }
+    guard case .average(let window, _, countIncludePad: true) = self else { return all }
+    switch window.padding {
+    case .explicit(let pads) where !pads.isEmpty: return axes.indices.map { axes[$0].input + pads[axes.count + $0] }
+    case .explicit, .valid: return axes.map(\.input)
+    case .sameUpper, .sameLower, .toSizes: return all
     }
-    return axes.indices.map { axes[$0].input + pads[axes.count + $0] }
   }
 }

@@ -29,6 +29,7 @@ enum ContextProducts {
         },
         nodes: view.originals(of: descriptor.nodes + [id] + view.operandTrace(map).nodes), cost: view.cost(descriptor.linears))
       block.parameters = descriptor.linears.reduce(0) { $0 &+ view.parameterCount($1, bias: view.graph[$1].input(2) ?? view.addedBias($1)) }
+      block.formulas = [BlockFormula(view, sources: Array(descriptor.sources) + [view.operandTrace(map).source], output: output)]
       return .block(block)
     }
     return nil

@@ -111,6 +111,13 @@ enum Gates {
         }
       },
       nodes: view.originals(of: descriptor.nodes + [id]), cost: view.cost(descriptor.linears))
+    if let output {
+      block.formulas = [
+        BlockFormula(
+          view, sources: [x] + descriptor.sources, output: output,
+          law: view.graph[id].inputs.compactMap { $0 }.first { $0 != x }.flatMap { BlockLaw.gate(view, x, by: $0) })
+      ]
+    }
     if block.weights.isEmpty { block.weights = descriptor.tables.compactMap { view.original(of: $0) }.map { BlockWeight(role: "gate", value: $0) } }
     let functions = Set(descriptor.nodes.map { view.mnemonic($0) })
     if functions.contains("Tanh"), descriptor.nodes.count(where: { view.graph[$0].op == .unary(.sigmoid) }) >= 3 || functions.contains("LSTM") {

@@ -14,10 +14,15 @@ enum JoinedScores {
     let nodes = chain.nodes + meeting.nodes + [anchor] + products + query.nodes
     let heads = operand.batch.joined().filter { view.labels.kind($0) == .channel }.compactMap(\.size.value).checkedProduct ?? 1
     let keys = view.shape(probabilities)?.dims.last ?? 1
-    return AttentionBlock(
+    var block = AttentionBlock(
       family: .axial, heads: heads, headDim: operand.contracted.size?.value, valueDim: operand.contracted.size?.value, queryTokens: operand.free.size ?? 1,
       keyTokens: keys, scale: chain.scale, bias: chain.biases.isEmpty ? .none : .computed(query.source), traits: ["one softmax over several lines"],
       input: view.original(of: query.source), anchor: view.original(of: anchor) ?? anchor, nodes: view.originals(of: nodes),
       cost: view.cost(products + [meeting.node]))
+    if case .product(let operand) = meeting.form, let values = view.graph[meeting.node].input(1 - operand), let output = view.graph[meeting.node].output(0) {
+      let operands = products.flatMap { view.graph[$0].inputs.compactMap { $0 } } + [values]
+      block.formulas = [BlockFormula(view, sources: operands.map { view.operandTrace($0).source }, output: output)]
+    }
+    return block
   }
 }

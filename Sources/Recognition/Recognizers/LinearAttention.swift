@@ -43,6 +43,9 @@ enum LinearAttention {
       keyTokens: l.contracted.size ?? 1, scale: nil, qkNorm: tq.norm?.name ?? "none", input: view.original(of: tq.source),
       output: branch.flatMap { view.original(of: $0.output) }, residualAdd: branch?.residualAdd, residualSum: branch?.residualSum,
       anchor: view.original(of: id) ?? id, nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(linears.union([id, second.node])))
+    if let output = branch?.output ?? view.graph[second.node].output(0) {
+      block.formulas = [BlockFormula(view, sources: [ta.source, tb.source, tq.source], output: output)]
+    }
     if let map = tq.featureMap { block.traits = ["feature map \(map)"] }
     return .block(block)
   }
@@ -62,12 +65,13 @@ enum LinearAttention {
         nodes += [reader] + q.nodes + k.nodes + v.nodes + branch.nodes
         var parameters = view.parameterCount(branch.linear, bias: branch.bias)
         for traced in [q, k, v] { parameters = parameters &+ view.parameterCount(traced.linear, bias: traced.bias) }
-        return .block(
-          AttentionBlock(
-            family: .nonLocal, heads: 1, headDim: l.contracted.size?.value, valueDim: l.contracted.size?.value, queryTokens: l.free.size ?? 1,
-            keyTokens: view.shape(output)?.dims.last ?? 1, scale: nil, traits: ["no softmax"], input: view.original(of: q.source),
-            output: view.original(of: branch.output), residualAdd: branch.residualAdd, residualSum: branch.residualSum, anchor: view.original(of: id) ?? id,
-            nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(linears.union([id, reader]))))
+        var block = AttentionBlock(
+          family: .nonLocal, heads: 1, headDim: l.contracted.size?.value, valueDim: l.contracted.size?.value, queryTokens: l.free.size ?? 1,
+          keyTokens: view.shape(output)?.dims.last ?? 1, scale: nil, traits: ["no softmax"], input: view.original(of: q.source),
+          output: view.original(of: branch.output), residualAdd: branch.residualAdd, residualSum: branch.residualSum, anchor: view.original(of: id) ?? id,
+          nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(linears.union([id, reader])))
+        block.formulas = [BlockFormula(view, sources: [q.source, k.source, v.source], output: branch.output)]
+        return .block(block)
       }
       guard Rearrangement.isRearrangement(node) || view.isFloatCast(node) || view.scalarFactor(node) != nil else { return nil }
       nodes.append(reader)
@@ -88,13 +92,14 @@ enum LinearAttention {
       let traced = view.operandTrace(scores)
       guard traced.featureMap != "softmax", traced.linear != nil else { continue }
       let value = view.operandTrace(values)
-      return .block(
-        AttentionBlock(
-          family: .additive, queryTokens: view.labels.factors(scores, .token).size ?? 1, keyTokens: view.labels.factors(scores, .token).size ?? 1,
-          qkNorm: traced.norm?.name ?? "none", input: view.original(of: value.source), anchor: view.original(of: id) ?? id,
-          nodes: view.originals(of: [id, product] + traced.nodes + value.nodes),
-          parameters: view.parameterCount(traced.linear, bias: traced.bias) &+ view.parameterCount(value.linear, bias: value.bias),
-          cost: view.cost([traced.linear, value.linear, product, id].compactMap { $0 })))
+      var block = AttentionBlock(
+        family: .additive, queryTokens: view.labels.factors(scores, .token).size ?? 1, keyTokens: view.labels.factors(scores, .token).size ?? 1,
+        qkNorm: traced.norm?.name ?? "none", input: view.original(of: value.source), anchor: view.original(of: id) ?? id,
+        nodes: view.originals(of: [id, product] + traced.nodes + value.nodes),
+        parameters: view.parameterCount(traced.linear, bias: traced.bias) &+ view.parameterCount(value.linear, bias: value.bias),
+        cost: view.cost([traced.linear, value.linear, product, id].compactMap { $0 }))
+      block.formulas = [BlockFormula(view, sources: [traced.source, value.source], output: result)]
+      return .block(block)
     }
     return nil
   }

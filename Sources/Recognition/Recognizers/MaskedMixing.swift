@@ -16,12 +16,13 @@ enum MaskedMixing {
           view.reaches(mask, limit: 16, { $0.op == .unary(.exp) })
         else { continue }
         let tokens = view.labels.factors(x, .token).size ?? Dim(n)
-        return .block(
-          AttentionBlock(
-            family: .tokenMixing, mechanism: "oamixer", queryTokens: tokens, keyTokens: tokens, input: view.original(of: x),
-            output: view.graph[id].output(0).flatMap { view.original(of: $0) }, anchor: view.original(of: id) ?? id,
-            weights: view.original(of: table).map { [BlockWeight(role: "mix", value: $0)] } ?? [], nodes: view.originals(of: chain.nodes + [id, made]),
-            parameters: dims.checkedProduct ?? 0, cost: view.cost([id])))
+        var block = AttentionBlock(
+          family: .tokenMixing, mechanism: "oamixer", queryTokens: tokens, keyTokens: tokens, input: view.original(of: x),
+          output: view.graph[id].output(0).flatMap { view.original(of: $0) }, anchor: view.original(of: id) ?? id,
+          weights: view.original(of: table).map { [BlockWeight(role: "mix", value: $0)] } ?? [], nodes: view.originals(of: chain.nodes + [id, made]),
+          parameters: dims.checkedProduct ?? 0, cost: view.cost([id]))
+        if let output = view.graph[id].output(0) { block.formulas = [BlockFormula(view, sources: [x, mask], output: output)] }
+        return .block(block)
       }
     }
     return nil

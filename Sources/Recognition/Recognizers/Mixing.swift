@@ -76,6 +76,7 @@ enum Mixing {
       },
       nodes: view.originals(of: nodes),
       parameters: linears.reduce(0) { $0 &+ view.parameterCount($1, bias: view.graph[$1].input(2) ?? view.addedBias($1)) }, cost: view.cost(linears))
+    block.formulas = [BlockFormula(view, sources: [input], output: value, law: BlockLaw.mixing(view, input, value))]
     if let reader = view.uses.readers(of: value).first(where: { view.graph[$0].op == .binary(.multiply) }),
       view.graph[reader].inputs.allSatisfy({ $0.map { view.isActivation($0) } ?? false })
     {
@@ -110,13 +111,14 @@ enum Mixing {
     for _ in 0..<8 {
       let readers = view.uses.readers(of: value)
       if let add = readers.first(where: { view.graph[$0].op == .binary(.add) && view.graph[$0].inputs.contains(x) }), hasActivation {
-        return .block(
-          AttentionBlock(
-            family: .convMixing, queryTokens: view.labels.factors(x, .token).size ?? 1, keyTokens: view.labels.factors(x, .token).size ?? 1,
-            geometry: kernel(Array(dims[2...])), input: view.original(of: x), output: view.original(of: value), residualAdd: view.original(of: add),
-            residualSum: view.graph[add].output(0).flatMap { view.original(of: $0) }, anchor: view.original(of: id) ?? id,
-            weights: view.original(of: w).map { [BlockWeight(role: "kernel", value: $0)] } ?? [], nodes: view.originals(of: nodes),
-            parameters: view.parameterCount(id, bias: node.input(2)), cost: view.cost([id])))
+        var block = AttentionBlock(
+          family: .convMixing, queryTokens: view.labels.factors(x, .token).size ?? 1, keyTokens: view.labels.factors(x, .token).size ?? 1,
+          geometry: kernel(Array(dims[2...])), input: view.original(of: x), output: view.original(of: value), residualAdd: view.original(of: add),
+          residualSum: view.graph[add].output(0).flatMap { view.original(of: $0) }, anchor: view.original(of: id) ?? id,
+          weights: view.original(of: w).map { [BlockWeight(role: "kernel", value: $0)] } ?? [], nodes: view.originals(of: nodes),
+          parameters: view.parameterCount(id, bias: node.input(2)), cost: view.cost([id]))
+        block.formulas = [BlockFormula(view, sources: [x], output: value, law: BlockLaw.mixing(view, x, value))]
+        return .block(block)
       }
       guard let next = readers.first(where: { step(view.graph[$0], value, view) }), let made = view.graph[next].output(0) else { return nil }
       if case .unary = view.graph[next].op { hasActivation = true }
@@ -149,11 +151,12 @@ enum Mixing {
       guard let (made, source) = view.producer(pool), case .pooling(.average(let window, _, _)) = source.op, source.input(0) == x,
         view.shape(pool) == view.shape(x)
       else { continue }
-      return .block(
-        AttentionBlock(
-          family: .tokenMixing, queryTokens: view.labels.factors(x, .token).size ?? 1, keyTokens: view.labels.factors(x, .token).size ?? 1,
-          geometry: kernel(window.kernel), traits: ["pooling"], input: view.original(of: x), output: node.output(0).flatMap { view.original(of: $0) },
-          anchor: view.original(of: id) ?? id, nodes: view.originals(of: [id, made])))
+      var block = AttentionBlock(
+        family: .tokenMixing, queryTokens: view.labels.factors(x, .token).size ?? 1, keyTokens: view.labels.factors(x, .token).size ?? 1,
+        geometry: kernel(window.kernel), traits: ["pooling"], input: view.original(of: x), output: node.output(0).flatMap { view.original(of: $0) },
+        anchor: view.original(of: id) ?? id, nodes: view.originals(of: [id, made]))
+      if let output = node.output(0) { block.formulas = [BlockFormula(view, sources: [x], output: output, law: BlockLaw.mixing(view, x, output))] }
+      return .block(block)
     }
     return nil
   }

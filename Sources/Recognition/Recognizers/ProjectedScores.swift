@@ -38,6 +38,10 @@ enum ProjectedScores {
       else { return nil }
       let contracted = view.labels.kind(p.contracted)
       let heads = size(p.batch, .channel)
+      // A number for each pair of places, of what was added to each other there: Bahdanau et al. 2015.
+      if kind == .token, contracted == .token, view.labels.kind(p.free) == .token, view.labels.kind(v.free) == .channel {
+        return make(.additive, heads: nil, dim: v.free.size?.value, values, tokens: p.free.size ?? 1, extra: [])
+      }
       if kind == .token, contracted == .token {
         let free = p.free.size?.value ?? 1
         if free == 1, view.labels.kind(v.free) == .channel {
@@ -45,7 +49,9 @@ enum ProjectedScores {
         }
         guard view.labels.kind(p.free) == .channel, let output = node.output(0), let second = view.nextProduct(output) else { return nil }
         let asking = view.labels.factors(second.other, .channel).count > 1 ? Self.heads(view, second.node, second.other) : 1
-        return make(.factorized, heads: max(heads, asking), dim: free, values, tokens: p.contracted.size ?? 1, extra: [second.node], nodes: second.nodes)
+        return make(
+          .factorized, heads: max(heads, asking), dim: free, values, tokens: p.contracted.size ?? 1, extra: [second.node], nodes: second.nodes,
+          asking: second.other)
       }
       if view.isSampled(values) { return make(.deformable, heads: max(heads, 1), dim: v.free.size?.value, values, tokens: p.free.size ?? 1, extra: []) }
       // A small map for every place, made by a projection: Yuan et al. 2021.
@@ -69,7 +75,14 @@ enum ProjectedScores {
       guard let output = view.graph[meeting.node].output(0), let whole = view.axes(output), let result = view.graph[sum].output(0) else { return nil }
       let summed = axes.compactMap { whole.axes.indices.contains($0) ? view.labels.kind(whole.axes[$0]) : nil }
       let channels = layout.axes.joined().filter { view.labels.kind($0) == .channel }.compactMap(\.size.value).checkedProduct ?? 1
-      if view.isSampled(values) { return make(.deformable, heads: nil, dim: nil, values, tokens: 1, extra: [sum]) }
+      if view.isSampled(values) {
+        let heads = layout.axes.indices.filter { $0 != axis }.flatMap { layout.axes[$0] }.filter { view.labels.kind($0) == .channel }
+        return make(.deformable, heads: heads.compactMap(\.size.value).checkedProduct ?? 1, dim: nil, values, tokens: 1, extra: [sum])
+      }
+      // Numbers for places that are normalized each by itself, and so are all 1.
+      if layout.axes[axis].isEmpty, channels == 1, summed.contains(.token), view.multipliesPlaces(result) {
+        return make(.additive, heads: nil, dim: nil, values, tokens: view.labels.factors(scores, .token).size ?? 1, extra: [sum])
+      }
       if kind == .token, summed.contains(.token) {
         guard channels == 1 else { return nil }
         let family: AttentionFamily = view.multipliesPlaces(result) ? .linear : .globalContext
@@ -99,9 +112,9 @@ enum ProjectedScores {
         ?? 1
     }
 
-    private func make(_ family: AttentionFamily, heads: Int?, dim: Int?, _ values: ValueID, tokens: Dim, extra: [NodeID], nodes: [NodeID] = [])
-      -> AttentionBlock
-    {
+    private func make(
+      _ family: AttentionFamily, heads: Int?, dim: Int?, _ values: ValueID, tokens: Dim, extra: [NodeID], nodes: [NodeID] = [], asking: ValueID? = nil
+    ) -> AttentionBlock {
       let keys = view.operandTrace(scores)
       let value = view.operandTrace(values)
       let start = extra.last.flatMap { view.graph[$0].output(0) } ?? view.graph[meeting.node].output(0)
@@ -114,11 +127,16 @@ enum ProjectedScores {
       let weights: [BlockWeight] = [("key", keys.weight), ("value", value.weight)].compactMap { (role, weight) in
         weight.flatMap { view.original(of: $0) }.map { BlockWeight(role: role, value: $0) }
       }
-      return AttentionBlock(
+      var block = AttentionBlock(
         family: family, heads: heads, headDim: dim, valueDim: dim, queryTokens: tokens, keyTokens: tokens, scale: nil, input: view.original(of: keys.source),
         output: branch.flatMap { view.original(of: $0.output) }, residualAdd: branch?.residualAdd, residualSum: branch?.residualSum,
         anchor: view.original(of: anchor) ?? anchor, weights: weights, nodes: view.originals(of: all), parameters: parameters,
         cost: view.cost(linears.union([meeting.node]).union(extra)))
+      if let output = branch?.output ?? start {
+        let sources = [keys.source, value.source] + (asking.map { [view.operandTrace($0).source] } ?? [])
+        block.formulas = [BlockFormula(view, sources: sources, output: output)]
+      }
+      return block
     }
   }
 }
@@ -130,8 +148,8 @@ extension GraphView {
   }
 
   /// Whether values were sampled at places that the input chooses.
-  func isSampled(_ value: ValueID) -> Bool {
-    ancestry(value, limit: 24).contains { producer($0).map { mnemonic($0.id) == "GridSample" } ?? false }
+  func isSampled(_ value: ValueID, limit: Int = 24) -> Bool {
+    ancestry(value, limit: limit).contains { producer($0).map { mnemonic($0.id) == "GridSample" } ?? false }
   }
 
   /// The next product with another activation, through rearrangements and scalings.

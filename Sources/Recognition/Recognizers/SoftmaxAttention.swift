@@ -13,15 +13,18 @@ enum SoftmaxAttention {
     guard case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0), let probabilities = view.graph[anchor].output(0),
       view.isActivation(scores)
     else { return nil }
+    // A softmax over probabilities: the first of the two says what is wrong.
+    if let (_, above) = view.producer(view.trace(scores).root), case .softmax = above.op { return nil }
     let plain = MultiHeadAttention.recognize(anchor, view)
     do throws(Refusal) {
       switch view.scoreSource(scores) {
       case .product(let product, let chain):
         guard let meeting = view.valueMeeting(probabilities) else {
-          throw Refusal(anchor, "the probabilities weigh no values")
+          guard let obstacle = view.obstacle(behind: probabilities) else { throw Refusal(anchor, "the probabilities weigh no values") }
+          throw Refusal(obstacle.node, obstacle.reason, isCertain: true)
         }
         let attention = try ProductAttention(view, anchor: anchor, axis: axis, product: product, chain: chain, meeting: meeting)
-        var block = attention.block()
+        var block = try attention.block()
         if case .projected(let projected)? = plain, [.selfAttention, .causal].contains(block.family), block.mechanism == "softmax" {
           block = refined(projected, by: block)
         }
@@ -34,7 +37,7 @@ enum SoftmaxAttention {
         return try ProjectedScores.recognize(anchor, axis: axis, chain: ScoreChain(), view).map { .block($0) } ?? miss(plain)
       }
     } catch {
-      if case .projected(let projected)? = plain {
+      if !error.isCertain, case .projected(let projected)? = plain {
         return .block(AttentionBlock(projected, anchor: view.original(of: anchor) ?? anchor))
       }
       return view.nearMiss(error, anchor: anchor)
@@ -64,6 +67,8 @@ enum SoftmaxAttention {
     block.geometry = general.geometry
     block.traits = general.traits
     block.check = general.check
+    block.formulas = general.formulas
+    block.remarks = general.remarks
     block.width = projected.query.weight.rows
     return block
   }
@@ -179,15 +184,24 @@ struct ProductAttention {
 
   // MARK: Roles
 
-  private func size(_ factors: [AxisFactor], _ kind: AxisKind) -> Int {
+  func size(_ factors: [AxisFactor], _ kind: AxisKind) -> Int {
     factors.filter { view.labels.kind($0) == kind }.compactMap(\.size.value).checkedProduct ?? 1
   }
 
-  private var queryHeads: Int { size(Array(q.batch.joined()), .channel) }
-  private var keyHeads: Int { size(Array(k.batch.joined()), .channel) }
+  /// One head of keys for all leaves the queries' heads among their rows.
+  var queryHeads: Int {
+    let among = holdsHeads(q.free) ? size(q.free, .channel) : 1
+    return size(Array(q.batch.joined()), .channel).multipliedReportingOverflow(by: among).partialValue
+  }
+  private func holdsHeads(_ rows: [AxisFactor]) -> Bool {
+    !contractsTokens && rows.contains { view.labels.kind($0) == .channel } && rows.contains { view.labels.kind($0) == .token }
+  }
+  var keyHeads: Int { size(Array(k.batch.joined()), .channel) }
   private var valueHeads: Int { v.map { size(Array($0.batch.joined()), .channel) } ?? 1 }
 
-  private var heads: Int {
+  var heads: Int {
+    // Two maps for each head of values, one taken from the other (Ye et al. 2024).
+    if takesDifference { return valueHeads }
     let told = max(queryHeads, keyHeads, valueHeads)
     guard told == 1, let output = view.graph[product].output(0), let layout = view.labels.layout(output), layout.axes.count == 4 else { return told }
     // Heads that were copied or learned: the batch axis that is neither samples nor places.
@@ -196,7 +210,7 @@ struct ProductAttention {
 
   var queryCount: Dim { queryTokens }
   var keyCount: Dim { keyTokens }
-  private var queryTokens: Dim { q.free.size ?? 1 }
+  private var queryTokens: Dim { (holdsHeads(q.free) ? q.free.filter { view.labels.kind($0) != .channel } : q.free).size ?? 1 }
   private var keyTokens: Dim { k.free.size ?? 1 }
 
   private var isGrouped: Bool {
@@ -204,8 +218,13 @@ struct ProductAttention {
     return queryHeads > keyHeads && keyHeads == valueHeads
   }
 
+  private var takesDifference: Bool {
+    guard queryHeads == keyHeads, valueHeads.multipliedReportingOverflow(by: 2).partialValue == queryHeads else { return false }
+    return meeting.nodes.contains { view.graph[$0].op == .binary(.subtract) }
+  }
+
   /// Whether queries and keys are made from one tensor.
-  private var hasOneSource: Bool {
+  var hasOneSource: Bool {
     guard view.isActivation(queryValue) else { return false }
     let above = Set(view.ancestry(query.source))
     return view.ancestry(key.source).contains { above.contains($0) }
@@ -222,7 +241,8 @@ struct ProductAttention {
 
   // MARK: The block
 
-  func block() -> AttentionBlock {
+  /// - Throws: where operands do not fit together.
+  func block() throws(Refusal) -> AttentionBlock {
     let bias = ScoreBiasReading.read(chain.biases, view, map: view.original(of: anchor).flatMap { view.original[$0].output(0) } ?? query.source)
     let batch = Array(q.batch.joined()) + (view.isActivation(queryValue) ? [] : Array(k.batch.joined()))
     var grouping = TokenGrouping(view, query: queryValue, batch: batch, tokens: q.free, source: query.source)
@@ -231,9 +251,16 @@ struct ProductAttention {
       let other = TokenGrouping(view, query: keyValue, batch: Array(k.batch.joined()), tokens: k.free, source: key.source)
       if other.form == .window || other.form == .grid { grouping = other }
     }
+    if (tokenCounts.key == 1 && tokenCounts.query == 1) || isUnfolded(grouping, bias.bias) {
+      grouping.form = .units
+      grouping.geometry.window = []
+      grouping.geometry.shift = []
+    }
     let start = outputStart
     let own = Set([query.linear, key.linear, value.linear].compactMap { $0 })
     let branch = start.map { view.branch(from: $0, own: own) }
+    let family = family(grouping, causal: bias.causal)
+    try checkConsistency(branch, as: family)
 
     var nodes = Set(chain.nodes + meeting.nodes + [anchor, product, meeting.node] + query.nodes + key.nodes + value.nodes)
     nodes.formUnion(branch?.nodes ?? [])
@@ -250,7 +277,7 @@ struct ProductAttention {
       parameters = parameters &+ view.parameterCount(linear, bias: traced?.bias ?? (branch?.linear == linear ? branch?.bias : nil))
     }
     var block = AttentionBlock(
-      family: family(grouping, causal: bias.causal), heads: heads, headDim: headDim, valueDim: valueDim, queryTokens: tokenCounts.query,
+      family: family, heads: heads, headDim: headDim, valueDim: valueDim, queryTokens: tokenCounts.query,
       keyTokens: tokenCounts.key,
       scale: scale, bias: bias.bias, qkNorm: normName, rotary: query.rotary || key.rotary, causal: bias.causal, geometry: grouping.geometry,
       traits: traits(grouping), input: view.original(of: query.source), output: branch.flatMap { view.original(of: $0.output) },
@@ -258,6 +285,17 @@ struct ProductAttention {
       weights: weights(branch), nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(products))
     block.mechanism = ScoreMechanism.name(self) ?? (branch.map(resamples) == true ? "fcvit" : "softmax")
     block.check = check(bias.bias)
+    if let output = branch?.output ?? start {
+      let gathered = Set(query.factors + key.factors + chain.scales)
+      // A factor that values pass as well is none of the scale's alone; one behind another step than the product scales that too.
+      let isShared = !gathered.isDisjoint(with: value.nodes) || !chain.mixes.isEmpty || chain.scalesBias || chain.isCapped || block.mechanism != "softmax"
+      block.formulas = [
+        BlockFormula(
+          view, sources: [query.source, key.source, value.source], output: output,
+          scaling: isShared ? nil : scale.map { BlockFormula.Scaling(product: product, scale: $0, gathered: gathered) })
+      ]
+    }
+    block.remarks = remarks(branch)
     block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
@@ -266,7 +304,8 @@ struct ProductAttention {
   /// The formula that a run can be held against, where nothing but a bias stands between the products.
   private func check(_ bias: ScoreBias) -> BlockCheck? {
     guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty, chain.factors.isEmpty,
-      !chain.hasTemperature, !chain.isCapped, case .softmax(.softmax(let axis)) = view.graph[anchor].op, let scores = view.graph[anchor].input(0),
+      !chain.hasTemperature, !chain.isCapped, !chain.hasSink, case .softmax(.softmax(let axis)) = view.graph[anchor].op,
+      let scores = view.graph[anchor].input(0),
       let rank = view.shape(scores)?.rank, let result = view.graph[meeting.node].output(0)
     else { return nil }
     let claim: BlockCheck.Bias =
@@ -296,20 +335,20 @@ struct ProductAttention {
     }
   }
 
-  private var headDim: Int? { contractsTokens ? q.free.size?.value : q.contracted.size?.value }
+  var headDim: Int? { contractsTokens ? q.free.size?.value : q.contracted.size?.value }
   private var valueDim: Int? { contractsTokens ? v?.contracted.size?.value ?? headDim : v?.free.size?.value ?? headDim }
   private var tokenCounts: (query: Dim, key: Dim) {
     contractsTokens ? (q.contracted.size ?? 1, q.contracted.size ?? 1) : (queryTokens, keyTokens)
   }
 
-  private var scale: Double? {
+  var scale: Double? {
     if chain.hasTemperature { return nil }
     let product = chain.scale * query.scale * key.scale
     let standard = 1 / Double(max(headDim ?? 1, 1)).squareRoot()
     return abs(product - standard) <= 1e-6 * standard ? standard : abs(product - 1) <= 1e-6 ? 1 : Double(Float(product))
   }
 
-  private var normName: String { query.norm?.name ?? key.norm?.name ?? "none" }
+  var normName: String { query.norm?.name ?? key.norm?.name ?? "none" }
 
   private func weights(_ branch: BranchTrace?) -> [BlockWeight] {
     var result: [BlockWeight] = []
@@ -331,7 +370,11 @@ struct ProductAttention {
     if mixesHeads { return .talkingHeads }
     if isGrouped { return .gqa }
     if causal { return .causal }
-    if queryTokens == 1, keyTokens != 1, grouping.form == .all { return view.isActivation(queryValue) ? .classAttention : .cross }
+    if view.isSampled(key.source, limit: 8), view.isSampled(value.source, limit: 8) { return .deformable }
+    let selection = selection
+    if queryTokens == 1, keyTokens != 1, grouping.form == .all, selection != .thinned {
+      return view.isActivation(queryValue) ? .classAttention : .cross
+    }
     switch grouping.form {
     case .window: return .window
     case .grid: return .grid
@@ -342,7 +385,14 @@ struct ProductAttention {
     if seesBeyondWindow { return .window }
     if isNonLocal { return .nonLocal }
     if queryTokens != keyTokens {
+      switch selection {
+      case .thinned where query.spatial.isEmpty && key.spatial.isEmpty: return .selfAttention
+      case .part: return .selfAttention
+      case .apart: return .cross
+      default: break
+      }
       if !query.spatial.isEmpty || !key.spatial.isEmpty { return .pooled }
+      if reduces(key, otherThan: query), !reduces(query, otherThan: key) { return .spatialReduction }
       if let n = queryTokens.value, let m = keyTokens.value, n < m { return .pooled }
       return .spatialReduction
     }
@@ -355,9 +405,18 @@ struct ProductAttention {
     return (key.nodes + query.nodes).contains { if case .layout(.pad) = view.graph[$0].op { true } else { false } }
   }
 
-  /// One head, convolutions as projections, no scale: Wang et al. 2018.
+  /// A dilated grid of which the residual stream itself is made, and no table that knows places: sequences of unfolded
+  /// patches (Mehta and Rastegari 2022).
+  private func isUnfolded(_ grouping: TokenGrouping, _ bias: ScoreBias) -> Bool {
+    guard grouping.form == .grid, case .none = bias, let start = outputStart else { return false }
+    let branch = view.branch(from: start, own: Set([query.linear, key.linear, value.linear].compactMap { $0 }))
+    guard branch.residualAdd != nil, let first = view.labels.layout(branch.output)?.axes.first else { return false }
+    return first.contains { view.labels.kind($0) == .token }
+  }
+
+  /// One head, convolutions as projections, no scale by the size of the head: Wang et al. 2018.
   private var isNonLocal: Bool {
-    guard heads == 1, scale == 1, chain.biases.isEmpty else { return false }
+    guard heads == 1, chain.biases.isEmpty, let scale, scale == 1 || abs(scale * Double(headDim ?? 1).squareRoot() - 1) > 1e-3 else { return false }
     func isConvolution(_ id: NodeID?) -> Bool { if let id, case .convolution = view.graph[id].op { true } else { false } }
     return isConvolution(query.linear) && isConvolution(key.linear)
   }
@@ -367,12 +426,20 @@ struct ProductAttention {
     if contractsTokens, query.norm?.axis == .token { result.append("queries and keys of length 1 along tokens") }
     if chain.hasTemperature { result.append("a temperature for each head") }
     if chain.isCapped { result.append("scores capped by a tanh") }
+    if chain.hasSink { result.append("a sink beside the keys") }
+    if takesDifference { result.append("the difference of two maps") }
+    if selection == .thinned || selection == .part, queryTokens != keyTokens, queryTokens != 1 { result.append("a part of the tokens asks") }
     if !view.isActivation(queryValue) { result.append("learned queries") }
     if !chain.factors.isEmpty { result.append("scores multiplied by an activation") }
     if meeting.gates.contains(where: { !view.isActivation($0) && (view.shape($0)?.rank ?? 0) >= 2 }) {
       result.append("a positional map joins the probabilities")
     }
     if isGrouped { result.append("\(keyHeads) heads of keys") }
+    if queryValue == keyValue || view.isSameProjection(queryValue, keyValue) {
+      result.append("one projection for queries and keys")
+    } else if view.isSameProjection(keyValue, valueValue) {
+      result.append("one projection for keys and values")
+    }
     if seesBeyondWindow || grouping.form == .window, queryTokens != keyTokens { result.append("keys beyond the window") }
     return result
   }

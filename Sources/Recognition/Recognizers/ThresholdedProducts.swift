@@ -32,6 +32,9 @@ enum ThresholdedProducts {
       output: view.graph[current].output(0).flatMap { view.original(of: $0) }, anchor: view.original(of: id) ?? id,
       weights: isLearned ? [view.original(of: matrix)].compactMap { $0 }.map { BlockWeight(role: "dictionary", value: $0) } : [],
       nodes: view.originals(of: nodes), parameters: isLearned ? view.shape(matrix)?.concrete?.checkedProduct ?? 0 : 0, cost: view.cost(products))
+    if let output = view.graph[current].output(0) {
+      block.formulas = [BlockFormula(view, sources: [input, matrix], output: output)]
+    }
     if !isLearned, let layout = view.labels.layout(matrix), layout.axes.count > 2 {
       block.heads = layout.axes.dropLast(2).joined().filter { view.labels.kind($0) == .channel }.compactMap(\.size.value).checkedProduct ?? 1
     }

@@ -1,0 +1,356 @@
+internal import Diagnostics
+internal import GraphIR
+internal import Inference
+internal import Operators
+internal import Tensors
+
+extension LayerRaising {
+  mutating func layout(_ op: LayoutOp, _ site: RaisingSite) throws(Failure) {
+    guard let result = site.result else { return }
+    let dims = try dims(result)
+    if let tensor = constant(site.node.input(0)), let rearranged = try rearranged(op, tensor, dims, site) { return setRepeated(result, rearranged) }
+    switch op {
+    case .reshape, .squeeze, .unsqueeze, .flatten: place(result, try reshaped(try standing(site.node.input(0)), dims, site))
+    case .transpose(let given):
+      let x = try standing(site.node.input(0))
+      let axes = given.isEmpty ? Array((0..<x.order.count).reversed()) : given
+      place(result, PlacedValue(x.tensor, order: axes.map { x.order[$0] }))
+    case .expand, .tile:
+      let x = try plain(site.node.input(0))
+      if x.dims == dims { return place(result, x) }
+      guard case .expand = op else { return place(result, try tiled(x, dims, site)) }
+      guard let sizes = Shape(dims).concrete else { throw refusal(site, "it widens a tensor along an open axis") }
+      place(result, try operation("numpy", "BroadcastTo", ["shape": .integers(sizes)], [.tensor(x)], dims, x.element))
+    case .concat(let axis): place(result, try concatenated(site, axis: axis, dims))
+    case .split(let axis): try split(site, axis: axis)
+    case .slice: place(result, try sliced(site, dims))
+    case .pad(let mode): place(result, try padded(mode, site, dims))
+    case .depthToSpace(let size, let columnRow): place(result, try depthToSpace(site, size, columnRow: columnRow, dims))
+    case .spaceToDepth(let size, let columnRow): place(result, try spaceToDepth(site, size, columnRow: columnRow, dims))
+    case .centerCropPad, .reverseSequence: throw refusal(site, "there is no such layer")
+    }
+  }
+
+  /// A constant that is repeated for each sample stays one, and so do rearrangements of it that leave samples alone; nil for
+  /// others.
+  private func rearranged(_ op: LayoutOp, _ tensor: Tensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> Tensor? {
+    switch op {
+    // A repetition that widens axes of size 1 alone is an expansion.
+    case .tile where tensor.dims.count == dims.count && !zip(tensor.dims, dims).allSatisfy({ $0 == 1 || $1 == Dim($0) }): return nil
+    case .expand, .tile:
+      guard tensor.dims.count <= dims.count else { throw refusal(site, "it has fewer axes than its operand") }
+      // Repetition along numbers is carried out, along open axes it is what broadcasting does anyway.
+      let sizes = [Int](repeating: 1, count: dims.count - tensor.dims.count) + tensor.dims
+      var whole = try tensor.reshaped(sizes)
+      for (axis, dim) in dims.enumerated() {
+        guard let size = dim.value, size != sizes[axis], sizes[axis] == 1 else { continue }
+        guard size <= LayerRaising.literalLimit, whole.count <= LayerRaising.literalLimit * 16 / max(size, 1) else {
+          throw refusal(site, "the repeated constant is too large")
+        }
+        whole = try whole.selecting([Int](repeating: 0, count: size), axis: axis)
+      }
+      return whole
+    case .transpose(let axes) where axes.first == 0 && axes.count == tensor.dims.count: return try tensor.transposed(axes)
+    case .reshape, .squeeze, .unsqueeze:
+      guard let batch = dims.first, batch.value == nil, tensor.dims.first == 1, let rest = Shape(Array(dims.dropFirst())).concrete,
+        rest.checkedProduct == tensor.count
+      else { return nil }
+      return try tensor.reshaped([1] + rest)
+    default: return nil
+    }
+  }
+
+  /// A constant as a tensor of the model, the same for each sample: the bias of a Dense layer on zeros made of an input.
+  mutating func standing(constant tensor: Tensor, as dims: [Dim]) throws(Failure) -> PlacedValue {
+    guard let batch = dims.first, let input = model.inputs.first(where: { $0.dims[0] == batch && $0.dims.count > 1 }),
+      let rest = Shape(Array(dims.dropFirst())).concrete, let count = rest.checkedProduct, count == tensor.count, tensor.elementType.isFloatingPoint
+    else { throw Failure(.notExpressible, "a constant stands where Keras takes a tensor alone") }
+    let first = [CallArgument.slice(start: nil, stop: nil, step: nil)] + [CallArgument](repeating: .integer(0), count: input.dims.count - 1)
+    let element = tensor.elementType
+    let one = try operation("numpy", "GetItem", [:], [.tensor(input), .list(first)], [batch], input.element)
+    let column = try operation("numpy", "Reshape", ["newshape": .integers([-1, 1])], [.tensor(one)], [batch, 1], input.element)
+    let floats =
+      column.element == element ? column : try operation("core", "Cast", ["dtype": .string(element.kerasName)], [.tensor(column)], [batch, 1], element)
+    let zeros = try operation("numpy", "ZerosLike", [:], [.tensor(floats)], [batch, 1], element)
+    let made = try layer(
+      "Dense", ["units": .integer(count), "activation": .string("linear"), "use_bias": .bool(true)], [.tensor(zeros)], [batch, Dim(count)], element,
+      stem: "constant",
+      groups: [
+        VariableGroup(variables: [
+          VariableDraft("kernel") { () throws(Failure) in try Tensor.filled([Double](repeating: 0, count: count), dims: [1, count], element) },
+          VariableDraft("bias") { () throws(Failure) in try tensor.reshaped([count]) },
+        ])
+      ])
+    return PlacedValue(try reshapedPlainly(made, dims))
+  }
+
+  // MARK: Reshapes
+
+  /// The value with other dimensions. Axes that only merge or split keep the order in which they stand, where each group of
+  /// them stands together.
+  private mutating func reshaped(_ x: PlacedValue, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> PlacedValue {
+    if !x.isPlain, let kept = RegroupedAxes(x, to: dims) {
+      return PlacedValue(try reshapedPlainly(x.tensor, kept.tensorDims), order: kept.order)
+    }
+    return PlacedValue(try reshapedPlainly(try turned(x, to: Array(x.order.indices)), dims))
+  }
+
+  mutating func reshapedPlainly(_ x: LayerTensor, _ dims: [Dim]) throws(Failure) -> LayerTensor {
+    if x.dims == dims { return x }
+    func sizes(_ dims: ArraySlice<Dim>) throws(Failure) -> [Int] {
+      let result = dims.map { $0.value ?? -1 }
+      guard result.filter({ $0 == -1 }).count <= 1 else {
+        throw Failure(.notExpressible, "a reshape from \(Shape(x.dims)) to \(Shape(Array(dims))) leaves several sizes open")
+      }
+      return result
+    }
+    if dims.count > 1, x.dims.first == dims.first {
+      return try layer("Reshape", ["target_shape": .integers(try sizes(dims.dropFirst()))], [.tensor(x)], dims, x.element)
+    }
+    return try operation("numpy", "Reshape", ["newshape": .integers(try sizes(dims[...]))], [.tensor(x)], dims, x.element)
+  }
+
+  private mutating func tiled(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
+    guard let repeats = constant(site.node.input(1))?.integers() else { throw refusal(site, "its counts depend on the input") }
+    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(x)], dims, x.element)
+  }
+
+  // MARK: Parts
+
+  private mutating func split(_ site: RaisingSite, axis: Int) throws(Failure) {
+    let x = try standing(site.node.input(0))
+    let axis = axis < 0 ? axis + x.order.count : axis
+    var start = 0
+    for result in site.node.outputs {
+      guard let result else { throw refusal(site, "a part of it is left out") }
+      guard let size = try dims(result)[axis].value else { throw refusal(site, "the size of a part is open") }
+      place(result, PlacedValue(try part(x.tensor, axis: x.order[axis], start, start + size), order: x.order))
+      start += size
+    }
+  }
+
+  private mutating func sliced(_ site: RaisingSite, _ dims: [Dim]) throws(Failure) -> PlacedValue {
+    let x = try standing(site.node.input(0))
+    func numbers(_ index: Int) throws(Failure) -> [Int]? {
+      guard let operand = site.node.input(index) else { return nil }
+      guard let known = typed.known(operand)?.integers ?? constant(operand)?.integers() else { throw refusal(site, "its bounds depend on the input") }
+      return known
+    }
+    guard let starts = try numbers(1), let ends = try numbers(2), starts.count == ends.count else { throw refusal(site, "its bounds are left out") }
+    let axes = try numbers(3) ?? Array(starts.indices)
+    let steps = try numbers(4) ?? [Int](repeating: 1, count: starts.count)
+    guard axes.count == starts.count, steps.count == starts.count else { throw refusal(site, "its bounds are wrong") }
+    var tensor = x.tensor
+    for index in starts.indices {
+      let axis = axes[index] < 0 ? axes[index] + x.order.count : axes[index]
+      guard x.order.indices.contains(axis) else { throw refusal(site, "its axes are wrong") }
+      let place = x.order[axis]
+      if let size = tensor.dims[place].value, steps[index] == 1 {
+        let start = min(max(starts[index] < 0 ? starts[index] + size : starts[index], 0), size)
+        let end = min(max(ends[index] < 0 ? ends[index] + size : ends[index], start), size)
+        tensor = try part(tensor, axis: place, start, end)
+      } else {
+        guard steps[index] > 0 else { throw refusal(site, "it runs backwards") }
+        let slices = tensor.dims.indices.map { other -> CallArgument in
+          other == place
+            ? .slice(start: starts[index], stop: ends[index] >= Int(Int32.max) ? nil : ends[index], step: steps[index])
+            : .slice(start: nil, stop: nil, step: nil)
+        }
+        var own = tensor.dims
+        own[place] = dims[axis]
+        tensor = try operation("numpy", "GetItem", [:], [.tensor(tensor), .list(slices)], own, tensor.element)
+      }
+    }
+    return PlacedValue(tensor, order: x.order)
+  }
+
+  /// `start..<end` of an axis of known size.
+  private mutating func part(_ x: LayerTensor, axis: Int, _ start: Int, _ end: Int) throws(Failure) -> LayerTensor {
+    guard let size = x.dims[axis].value else { throw Failure(.notExpressible, "a part of an open axis") }
+    if start == 0, end == size { return x }
+    var dims = x.dims
+    dims[axis] = Dim(end - start)
+    let rank = x.dims.count
+    if rank == 3, axis == 1 {
+      return try layer("Cropping1D", ["cropping": .integers([start, size - end])], [.tensor(x)], dims, x.element)
+    }
+    if rank == 4, axis == 1 || axis == 2 {
+      let own: JSON = .integers([start, size - end])
+      let none: JSON = .integers([0, 0])
+      return try layer(
+        "Cropping2D", ["cropping": .array(axis == 1 ? [own, none] : [none, own]), "data_format": .string("channels_last")], [.tensor(x)], dims, x.element)
+    }
+    let slices = x.dims.indices.map { other -> CallArgument in
+      other == axis ? .slice(start: start, stop: end, step: nil) : .slice(start: nil, stop: nil, step: nil)
+    }
+    return try operation("numpy", "GetItem", [:], [.tensor(x), .list(slices)], dims, x.element)
+  }
+
+  // MARK: Joins
+
+  /// Tensors joined. Constants among them become zeros, and a bias puts them in their place: Keras's layers join tensors
+  /// only.
+  private mutating func concatenated(_ site: RaisingSite, axis: Int, _ dims: [Dim]) throws(Failure) -> PlacedValue {
+    let rank = dims.count
+    let axis = axis < 0 ? axis + rank : axis
+    let operands = site.node.inputs.compactMap { $0 }
+    guard let lead = operands.first(where: { constant($0) == nil }) else { throw refusal(site, "all its operands are constants") }
+    let first = try standing(lead)
+    let hasConstants = operands.contains { constant($0) != nil }
+    if hasConstants, axis == 0 { throw refusal(site, "a constant among the samples") }
+    // Constants lie in the value's own order.
+    let standing = hasConstants ? PlacedValue(try turned(first, to: Array(0..<rank))) : first
+    let place = standing.order[axis]
+    let axes = standing.axes
+    var run: [LayerTensor] = []
+    var start = 0
+    var constants: [(start: Int, tensor: Tensor)] = []
+    var before = 0
+    for operand in operands {
+      let own = try self.dims(operand)
+      if let tensor = constant(operand) {
+        guard let size = own[axis].value else { throw refusal(site, "the size of a constant is open") }
+        constants.append((start, tensor))
+        if let last = run.popLast() { run.append(try zeroPadded(last, axis: place, 0, size)) } else { before += size }
+        start += size
+      } else {
+        run.append(try turned(try self.standing(operand), to: axes))
+        if hasConstants {
+          guard let size = own[axis].value else { throw refusal(site, "the size of a tensor beside a constant is open") }
+          start += size
+        }
+      }
+    }
+    if before > 0, let head = run.first { run[0] = try zeroPadded(head, axis: place, before, 0) }
+    let turnedDims = axes.map { dims[$0] }
+    var joined = run[0]
+    if run.count > 1 {
+      if place == 0 {
+        joined = try operation("numpy", "Concatenate", ["axis": .integer(0)], [.list(run.map { .tensor($0) })], turnedDims, joined.element)
+      } else {
+        joined = try layer("Concatenate", ["axis": .integer(place)], [.list(run.map { .tensor($0) })], turnedDims, joined.element)
+      }
+    }
+    guard hasConstants else { return PlacedValue(joined, order: standing.order) }
+    return PlacedValue(
+      try shifted(
+        joined, by: try assembled(constants, axis: axis, dims, joined.element, site), site, stem: constantName(operands.first { constant($0) != nil })))
+  }
+
+  /// The constants in their places along the axis, zeros elsewhere; the axis of samples is 1.
+  private func assembled(
+    _ parts: [(start: Int, tensor: Tensor)], axis: Int, _ dims: [Dim], _ element: ElementType, _ site: RaisingSite
+  ) throws(Failure) -> Tensor {
+    guard element.isFloatingPoint, let own = Shape([Dim(1)] + dims.dropFirst()).concrete, let count = own.checkedProduct,
+      count <= 1 << 26
+    else { throw refusal(site, "the constant among its operands is too large, or of open size") }
+    var values = [Double](repeating: 0, count: count)
+    let inner = own[(axis + 1)...].reduce(1, *)
+    let outer = own[..<axis].reduce(1, *)
+    for (start, tensor) in parts {
+      guard tensor.dims.count == own.count, let numbers = try LayerRaising.sample(of: tensor)?.doubles() else {
+        throw refusal(site, "the constant differs from sample to sample")
+      }
+      let length = tensor.dims[axis]
+      guard numbers.count == outer * length * inner else { throw refusal(site, "the constant has another shape") }
+      for block in 0..<outer {
+        for index in 0..<(length * inner) { values[(block * own[axis] + start) * inner + index] = numbers[block * length * inner + index] }
+      }
+    }
+    return try Tensor.filled(values, dims: own, element)
+  }
+
+  /// The one entry along the first axis, where all are equal.
+  private static func sample(of tensor: Tensor) throws(Failure) -> Tensor? {
+    guard let count = tensor.dims.first, count > 0 else { return nil }
+    if count == 1 { return tensor }
+    let bytes = tensor.elements(as: UInt8.self)
+    let row = bytes.count / count
+    return (1..<count).allSatisfy({ bytes[($0 * row)..<(($0 + 1) * row)] == bytes[..<row] }) ? try tensor.selecting([0]) : nil
+  }
+
+  // MARK: Padding
+
+  private mutating func zeroPadded(_ x: LayerTensor, axis: Int, _ before: Int, _ after: Int) throws(Failure) -> LayerTensor {
+    var begins = [Int](repeating: 0, count: x.dims.count)
+    var ends = begins
+    begins[axis] = before
+    ends[axis] = after
+    return try padded(x, begins, ends, mode: "constant", value: 0)
+  }
+
+  private mutating func padded(_ x: LayerTensor, _ before: [Int], _ after: [Int], mode: String, value: Double) throws(Failure) -> LayerTensor {
+    let rank = x.dims.count
+    var dims = x.dims
+    for axis in 0..<rank {
+      guard let size = dims[axis].adding(Dim(before[axis] + after[axis])) else { throw Failure(.sizeOverflow, "the padded size overflows") }
+      dims[axis] = size
+    }
+    let padsAt = (0..<rank).filter { before[$0] != 0 || after[$0] != 0 }
+    if padsAt.isEmpty { return x }
+    if mode == "constant", value == 0, x.element.isFloatingPoint {
+      if rank == 3, padsAt == [1] { return try layer("ZeroPadding1D", ["padding": .integers([before[1], after[1]])], [.tensor(x)], dims, x.element) }
+      if rank == 4, padsAt.allSatisfy({ $0 == 1 || $0 == 2 }) {
+        let pairs: [JSON] = [1, 2].map { .integers([before[$0], after[$0]]) }
+        return try layer("ZeroPadding2D", ["padding": .array(pairs), "data_format": .string("channels_last")], [.tensor(x)], dims, x.element)
+      }
+    }
+    let widths: JSON = .array((0..<rank).map { .integers([before[$0], after[$0]]) })
+    return try operation(
+      "numpy", "Pad", ["pad_width": widths, "mode": .string(mode)], [.tensor(x)], dims, x.element,
+      keywords: mode == "constant" ? ["constant_values": .number(value)] : [:])
+  }
+
+  private mutating func padded(_ mode: PadMode, _ site: RaisingSite, _ dims: [Dim]) throws(Failure) -> PlacedValue {
+    let x = try standing(site.node.input(0))
+    let rank = x.order.count
+    guard let pads = constant(site.node.input(1))?.integers() else { throw refusal(site, "its widths depend on the input") }
+    var value = 0.0
+    if let operand = site.node.input(2) {
+      guard let number = constant(operand)?.scalar else { throw refusal(site, "its filling depends on the input") }
+      value = number
+    }
+    var axes = Array(0..<rank)
+    if let operand = site.node.input(3) {
+      guard let given = constant(operand)?.integers() else { throw refusal(site, "its axes depend on the input") }
+      axes = given.map { $0 < 0 ? $0 + rank : $0 }
+    }
+    guard pads.count == 2 * axes.count, pads.allSatisfy({ $0 >= 0 }), axes.allSatisfy({ (0..<rank).contains($0) }) else {
+      throw refusal(site, "it crops, or its widths are wrong")
+    }
+    var before = [Int](repeating: 0, count: rank)
+    var after = before
+    for (index, axis) in axes.enumerated() {
+      before[x.order[axis]] = pads[index]
+      after[x.order[axis]] = pads[index + axes.count]
+    }
+    let word: String
+    switch mode {
+    case .constant: word = "constant"
+    case .reflect: word = "reflect"
+    case .edge, .wrap: throw refusal(site, "not every backend of Keras pads so")
+    }
+    return PlacedValue(try padded(x.tensor, before, after, mode: word, value: value), order: x.order)
+  }
+
+  // MARK: Blocks of pixels
+
+  private mutating func depthToSpace(_ site: RaisingSite, _ size: Int, columnRow: Bool, _ dims: [Dim]) throws(Failure) -> LayerTensor {
+    let x = try plain(site.node.input(0))
+    guard size > 0, let channels = x.dims[1].value, channels % (size * size) == 0 else { throw refusal(site, "its channels do not fit the blocks") }
+    let (c, s) = (Dim(channels / (size * size)), Dim(size))
+    let split = try reshapedPlainly(x, columnRow ? [x.dims[0], c, s, s, x.dims[2], x.dims[3]] : [x.dims[0], s, s, c, x.dims[2], x.dims[3]])
+    let moved = try turned(PlacedValue(split), to: columnRow ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2])
+    return try reshapedPlainly(moved, dims)
+  }
+
+  private mutating func spaceToDepth(_ site: RaisingSite, _ size: Int, columnRow: Bool, _ dims: [Dim]) throws(Failure) -> LayerTensor {
+    let x = try plain(site.node.input(0))
+    guard size > 0, let height = x.dims[2].value, let width = x.dims[3].value, height % size == 0, width % size == 0 else {
+      throw refusal(site, "its image does not fit the blocks")
+    }
+    let split = try reshapedPlainly(x, [x.dims[0], x.dims[1], Dim(height / size), Dim(size), Dim(width / size), Dim(size)])
+    let moved = try turned(PlacedValue(split), to: columnRow ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4])
+    return try reshapedPlainly(moved, dims)
+  }
+}

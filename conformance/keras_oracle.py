@@ -1,0 +1,114 @@
+"""Keras as the judge of what vitconv writes for it.
+
+    python conformance/keras_oracle.py VITCONV MODEL_OR_FOLDER... [--format keras] [--jobs N] [--only PATTERN]
+
+Each model that has an archive of arrays beside it (`X.onnx`, `X.h5` or `X.keras` with `X.npz`: inputs `in*`, outputs
+`out*`) is converted to a Keras file, loaded by Keras in safe mode, and its predictions are compared with the arrays. A
+conversion that vitconv refuses by name counts as refused, not as wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+import keras
+import numpy as np
+
+SUFFIXES = (".onnx", ".keras", ".weights.h5", ".h5", ".hdf5", ".vcg")
+
+
+def models(paths: list[str]) -> list[tuple[Path, Path]]:
+    """Models with the arrays beside them."""
+    found = []
+    for path in map(Path, paths):
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            suffix = next((s for s in SUFFIXES if file.name.endswith(s)), None)
+            if suffix is None:
+                continue
+            arrays = file.with_name(file.name[: -len(suffix)] + ".npz")
+            if arrays.exists():
+                found.append((file, arrays))
+    return found
+
+
+def numbered(archive: np.lib.npyio.NpzFile, stem: str) -> list[np.ndarray]:
+    """The arrays `stem0`, `stem1`, … in order."""
+    names = [name for name in archive.files if re.fullmatch(stem + r"\d+.*", name)]
+    return [archive[name] for name in sorted(names, key=lambda n: int(re.match(stem + r"(\d+)", n)[1]))]
+
+
+def tolerance(file: Path, given: float) -> float:
+    """Narrow types agree within their own rounding."""
+    return max(given, 2e-2) if re.search("16|half|int8", file.name) else given
+
+
+def judge(program: str, file: Path, arrays: Path, form: str, limit: float) -> tuple[str, str]:
+    """One of `right`, `wrong`, `refused` and why."""
+    with tempfile.TemporaryDirectory() as folder, np.load(arrays) as archive:
+        inputs, wanted = numbered(archive, "in"), numbered(archive, "out")
+        if not inputs or not wanted:
+            return "skipped", "no inputs"
+        out = Path(folder) / ("model.keras" if form == "keras" else "model.h5")
+        if subprocess.run([program, "inspect", str(file)], capture_output=True, timeout=600, check=False).returncode > 1:
+            return "skipped", "vitconv does not read it"
+        command = [program, "convert", str(file), "-o", str(out), "--format", form]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode != 0:
+            text = done.stderr.strip().splitlines()
+            left = list(Path(folder).iterdir())
+            if left:
+                return "wrong", f"left {left[0].name} behind: {text[:1]}"
+            return ("refused" if done.returncode == 3 and "VC2008" in done.stderr else "wrong"), text[0] if text else "no message"
+        try:
+            model = keras.models.load_model(out, safe_mode=True, compile=False)
+            given = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+        except Exception as error:  # noqa: BLE001: whatever Keras throws is the verdict
+            return "wrong", f"Keras: {type(error).__name__}: {str(error).strip()[:300]}"
+        flat = [np.asarray(keras.ops.convert_to_numpy(value)) for value in keras.tree.flatten(given)]
+        if len(flat) != len(wanted):
+            return "wrong", f"{len(flat)} outputs for {len(wanted)}"
+        worst = 0.0
+        for mine, theirs in zip(flat, wanted, strict=True):
+            if mine.shape != theirs.shape:
+                return "wrong", f"shape {mine.shape} for {theirs.shape}"
+            a, b = mine.astype("f8"), theirs.astype("f8")
+            worst = max(worst, float(np.abs(a - b).max(initial=0) / max(1.0, np.abs(b).max(initial=0))))
+        kinds = {type(layer).__name__ for layer in model.layers}
+        note = f"{worst:.1e}, {len(model.operations)} layers" + (", MultiHeadAttention" if "MultiHeadAttention" in kinds else "")
+        return ("right" if worst <= limit else "wrong"), note
+
+
+def main() -> None:
+    """Prints one line for each model that is not right (all with -v) and a summary; fails unless none is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("paths", nargs="+")
+    parser.add_argument("--format", default="keras", choices=["keras", "keras-h5"])
+    parser.add_argument("--only", default="*")
+    parser.add_argument("--tolerance", type=float, default=1e-4)
+    parser.add_argument("-v", "--verbose", action="store_true")
+    options = parser.parse_args()
+    counts: dict[str, int] = {}
+    for file, arrays in models(options.paths):
+        if not fnmatch.fnmatch(file.name, options.only):
+            continue
+        verdict, why = judge(options.program, file, arrays, options.format, tolerance(file, options.tolerance))
+        keras.backend.clear_session()
+        counts[verdict] = counts.get(verdict, 0) + 1
+        if options.verbose or verdict in ("wrong", "refused"):
+            print(f"{verdict:8} {file.name}: {why}", flush=True)
+    print(", ".join(f"{counts[key]} {key}" for key in sorted(counts)) or "no models")
+    sys.exit(1 if counts.get("wrong") or not counts.get("right") else 0)
+
+
+if __name__ == "__main__":
+    main()

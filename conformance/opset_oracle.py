@@ -1,0 +1,134 @@
+"""onnx.checker and ONNX Runtime as judges of the ONNX files that vitconv writes, at every operator set.
+
+    python conformance/opset_oracle.py VITCONV MODEL_OR_FOLDER... [--opsets 17-23] [--layout keep|nchw] [--only PATTERN] [--jobs N]
+
+Each model that has an archive of arrays beside it (`X.h5`, `X.keras`, `X.onnx` … with `X.npz`: inputs `in*`, outputs
+`out*`) is converted at each operator set; the checker must pass it with full shape inference, names of inputs and outputs
+must stay, and ONNX Runtime must give the arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["ALLOW_RELEASED_ONNX_OPSET_ONLY"] = "0"
+import numpy as np
+import onnx
+import onnxruntime
+
+SUFFIXES = (".onnx", ".keras", ".weights.h5", ".h5", ".hdf5", ".safetensors", ".vcg")
+
+
+def models(paths: list[str]) -> list[tuple[Path, Path]]:
+    """Models with the arrays beside them."""
+    found = []
+    for path in map(Path, paths):
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            suffix = next((s for s in SUFFIXES if file.name.endswith(s)), None)
+            if suffix is None:
+                continue
+            arrays = file.with_name(file.name[: -len(suffix)] + ".npz")
+            if arrays.exists():
+                found.append((file, arrays))
+    return found
+
+
+def numbered(archive: np.lib.npyio.NpzFile, stem: str) -> list[np.ndarray]:
+    """The arrays `stem0`, `stem1`, … in order."""
+    names = [name for name in archive.files if re.fullmatch(stem + r"\d+.*", name)]
+    return [archive[name] for name in sorted(names, key=lambda n: int(re.match(stem + r"(\d+)", n)[1]))]
+
+
+def judge(program: str, file: Path, arrays: Path, opset: int, layout: str) -> tuple[str, str]:
+    """One of `right`, `wrong`, `refused`, `skipped` and why."""
+    with tempfile.TemporaryDirectory() as folder, np.load(arrays) as archive:
+        inputs, wanted = numbered(archive, "in"), numbered(archive, "out")
+        if not inputs or not wanted:
+            return "skipped", "no inputs"
+        out = Path(folder) / "model.onnx"
+        command = [program, "convert", str(file), "-o", str(out), "--opset", str(opset), "--layout", layout]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode != 0:
+            if subprocess.run([program, "inspect", str(file)], capture_output=True, timeout=600, check=False).returncode > 1:
+                return "skipped", "vitconv does not read it"
+            text = done.stderr.strip().splitlines()
+            return ("refused" if done.returncode == 3 and "VC2008" in done.stderr else "wrong"), text[0] if text else "no message"
+        try:
+            model = onnx.load(out)
+            onnx.checker.check_model(model, full_check=True)
+            given_opset = {entry.domain: entry.version for entry in model.opset_import}[""]
+            if given_opset != opset:
+                return "wrong", f"opset {given_opset}"
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1
+            options.log_severity_level = 4
+            session = onnxruntime.InferenceSession(str(out), options, providers=["CPUExecutionProvider"])
+            if not session.get_inputs():
+                return "skipped", "weights without an architecture"
+            feeds = {}
+            for value, array in zip(session.get_inputs(), inputs, strict=True):
+                if layout == "nchw" and array.ndim == 4 and not fits(value.shape, array.shape):
+                    array = array.transpose(0, 3, 1, 2)
+                if not fits(value.shape, array.shape):
+                    return "skipped", "its arrays are for another size"
+                feeds[value.name] = array
+            given = session.run(None, feeds)
+        except Exception as error:  # noqa: BLE001: whatever the judges throw is the verdict
+            if any(entry.domain == "keras" for entry in model.graph.node):
+                return "skipped", "holds a layer without a meaning"
+            return "wrong", f"{type(error).__name__}: {str(error).strip()[:300]}"
+        if len(given) != len(wanted):
+            return "wrong", f"{len(given)} outputs for {len(wanted)}"
+        limit = 2e-2 if re.search("16|half|int8", file.name) else 1e-4
+        worst = 0.0
+        for mine, theirs in zip(given, wanted, strict=True):
+            if layout == "nchw" and mine.shape != theirs.shape and mine.ndim == 4:
+                mine = mine.transpose(0, 2, 3, 1)
+            if mine.shape != theirs.shape:
+                return "wrong", f"shape {mine.shape} for {theirs.shape}"
+            a, b = mine.astype("f8"), theirs.astype("f8")
+            worst = max(worst, float(np.abs(a - b).max(initial=0) / max(1.0, np.abs(b).max(initial=0))))
+        return ("right" if worst <= limit else "wrong"), f"{worst:.1e}"
+
+
+def fits(declared: list[int | str | None], shape: tuple[int, ...]) -> bool:
+    """Whether an array may be fed to an input of this shape."""
+    return len(declared) == len(shape) and all(not isinstance(d, int) or d == s for d, s in zip(declared, shape, strict=True))
+
+
+def main() -> None:
+    """Prints what is not right and a summary for each operator set; fails unless nothing is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("paths", nargs="+")
+    parser.add_argument("--opsets", default="17-23")
+    parser.add_argument("--layout", default="keep", choices=["keep", "nchw"])
+    parser.add_argument("--only", default="*")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    first, _, last = options.opsets.partition("-")
+    chosen = [pair for pair in models(options.paths) if fnmatch.fnmatch(pair[0].name, options.only)]
+    failed = not chosen
+    for opset in range(int(first), int(last or first) + 1):
+        counts: dict[str, int] = {}
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            verdicts = pool.map(lambda pair: judge(options.program, *pair, opset, options.layout), chosen)  # noqa: B023
+            for (file, _), (verdict, why) in zip(chosen, verdicts, strict=True):
+                counts[verdict] = counts.get(verdict, 0) + 1
+                if verdict in ("wrong", "refused"):
+                    print(f"opset {opset}: {verdict} {file.name}: {why}", flush=True)
+        print(f"opset {opset}: " + ", ".join(f"{counts[key]} {key}" for key in sorted(counts)), flush=True)
+        failed |= bool(counts.get("wrong"))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""How much attention a tool finds: vitconv's table beside those of ONNX Runtime's and onnxscript's fusions.
+
+    python recall/recall.py VITCONV ZOO... [--peers] [--markdown FILE] [--show] [--jobs N]
+
+Each folder holds what `zoo.py` writes. A true block is one that the model's own modules tell; it counts as found where the
+tool names a block of its family (or of a family that may be called so) with its number of heads. Whatever attends and is
+in no truth counts as false. Peers do not name families, so that for them each fused node counts as a block that is found,
+up to as many as there are: Attention, MultiHeadAttention or GroupQueryAttention in the graph after their passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Words that truths by module class may use for what is found under a finer one.
+ALIKE = {
+    "self": {"pooled", "spatial-reduction", "causal", "gqa", "cross"},
+    "pooled": {"self", "spatial-reduction"},
+    "window": {"grid", "axial", "self"},
+    "class": {"cross"},
+    "cross": {"class", "self"},
+    "channel-gate": {"spatial-gate"},
+    "gqa": {"causal"},
+    "factorized": {"linear"},
+    "linear": {"additive", "factorized"},
+    "additive": {"linear"},
+}
+SIDE = {"channel-gate", "spatial-gate", "global-context", "token-mixing", "conv-mixing"}
+FUSED = {"Attention", "MultiHeadAttention", "GroupQueryAttention", "QAttention", "PackedAttention", "DecoderMaskedMultiHeadAttention"}
+
+
+@dataclass
+class Count:
+    """What one tool found in some files."""
+
+    files: int = 0
+    true: int = 0
+    found: int = 0
+    exact: int = 0
+    false: int = 0
+    failed: int = 0
+
+    def add(self, other: Count) -> None:
+        for name in vars(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass
+class Model:
+    folder: Path
+    name: str
+    group: str
+    blocks: list[tuple[str, int | None]]
+    files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def softmax(self) -> int:
+        """Blocks that a fused attention operator could stand for."""
+        return sum(family not in SIDE for family, _ in self.blocks)
+
+
+def models(folders: list[Path]) -> list[Model]:
+    result = []
+    for folder in folders:
+        for path in sorted(folder.glob("*.json")):
+            truth = json.loads(path.read_text())
+            blocks = [(block["family"], block.get("heads")) for block in truth["blocks"]]
+            files = {d: folder / f"{truth['name']}.{d}.onnx" for d in truth["dialects"]}
+            files = {d: file for d, file in files.items() if file.exists()}
+            if files:
+                result.append(Model(folder, truth["name"], truth.get("group", ""), blocks, files))
+    return result
+
+
+def judged(want: list[tuple], got: list[tuple]) -> tuple[Count, list[tuple], list[tuple]]:
+    """The count for one file, what is missing and what is too many."""
+
+    def fits(heads: int | None, other: int | None) -> bool:
+        return heads is None or other is None or heads == other
+
+    left, rest, found = list(got), [], 0
+    for family, heads in want:
+        hit = next((g for g in left if g[0] == family and (heads is None or g[1] == heads)), None)
+        if hit:
+            left.remove(hit)
+            found += 1
+        else:
+            rest.append((family, heads))
+    exact, missing = found, []
+    for family, heads in rest:
+        hit = next((g for g in left if g[0] in ALIKE.get(family, ()) and fits(heads, g[1])), None)
+        if hit:
+            left.remove(hit)
+            found += 1
+        else:
+            missing.append((family, heads))
+    extra = [g for g in left if g[0] not in SIDE]
+    return Count(1, len(want), found, exact, len(extra)), missing, extra
+
+
+def inspect(program: str, path: Path) -> list[tuple] | None:
+    done = subprocess.run([program, "inspect", str(path), "--json"], capture_output=True, text=True, timeout=300, check=False)
+    try:
+        return [(block["family"], block.get("heads")) for block in json.loads(done.stdout)["attention"]]
+    except (ValueError, KeyError):
+        return None
+
+
+# --- peers ---
+
+PEER = r"""
+import sys, warnings, logging
+warnings.simplefilter("ignore"); logging.disable(logging.CRITICAL)
+import onnx
+tool, path = sys.argv[1:3]
+FUSED = set(sys.argv[3].split(","))
+def count(model):
+    domains = {"com.microsoft"}
+    return sum(n.op_type in FUSED and n.domain in domains for n in model.graph.node)
+best = 0
+if tool == "onnxscript":
+    import onnx_ir
+    from onnxscript.rewriter.ort_fusions import optimize_for_ort
+    model = onnx_ir.load(path)
+    optimize_for_ort(model)
+    best = count(onnx_ir.serde.serialize_model(model))
+elif tool == "onnxruntime":
+    from onnxruntime.transformers.optimizer import optimize_model
+    for kind in ("vit", "bert", "clip"):
+        for level in (0, 1):
+            try:
+                best = max(best, count(optimize_model(path, model_type=kind, opt_level=level).model))
+            except Exception:
+                pass
+else:
+    import onnxruntime, tempfile, os
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    out = tempfile.mktemp(suffix=".onnx")
+    options.optimized_model_filepath = out
+    try:
+        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        best = count(onnx.load(out, load_external_data=False))
+    finally:
+        if os.path.exists(out): os.unlink(out)
+print("fused", best)
+"""
+
+
+def fused(tool: str, path: Path) -> int | None:
+    """Fused attention nodes that a peer leaves in a file; nil where it fails. An already fused file is no test of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", PEER, tool, str(path), ",".join(sorted(FUSED))]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
+        except subprocess.TimeoutExpired:
+            return None
+    words = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("fused ")]
+    return int(words[0]) if words else None
+
+
+PEERS = {
+    "onnxscript": "onnxscript `optimize_for_ort`",
+    "onnxruntime": "ONNX Runtime optimizer, best of vit, bert, clip at levels 0 and 1",
+    "session": "ONNX Runtime session, all optimizations",
+}
+
+
+def versions() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    said = []
+    for name in ("torch", "timm", "transformers", "onnxruntime", "onnxscript", "onnxslim"):
+        with contextlib.suppress(PackageNotFoundError):
+            said.append(f"{name} {version(name)}")
+    return ", ".join(said)
+
+
+# --- the table ---
+
+
+def measure(program: str, zoo: list[Model], jobs: int, peers: bool, show: bool) -> dict[tuple[str, str], dict[str, Count]]:
+    """Counts by (group, dialect) and tool."""
+    table: dict[tuple[str, str], dict[str, Count]] = collections.defaultdict(lambda: collections.defaultdict(Count))
+
+    def one(task: tuple[Model, str, Path]) -> tuple[Model, str, dict[str, Count], str]:
+        model, dialect, path = task
+        counts: dict[str, Count] = {}
+        got = inspect(program, path)
+        said = ""
+        if got is None:
+            counts["vitconv"] = Count(1, len(model.blocks), failed=1)
+            said = f"{model.name}.{dialect}: cannot be read"
+        else:
+            counts["vitconv"], missing, extra = judged(model.blocks, got)
+            if missing or extra:
+                said = f"{model.name}.{dialect}: missing {missing}, false {extra}"
+        # What another optimizer has fused already says nothing of a peer's own recall.
+        if peers and model.softmax and not dialect.endswith(("_ort", "_extended")):
+            for tool in PEERS:
+                number = fused(tool, path)
+                counts[tool] = Count(1, model.softmax, min(number or 0, model.softmax), failed=int(number is None))
+        return model, dialect, counts, said
+
+    tasks = [(model, dialect, path) for model in zoo for dialect, path in model.files.items()]
+    with ThreadPoolExecutor(jobs) as pool:
+        for model, dialect, counts, said in pool.map(one, tasks):
+            if show and said:
+                print(said, flush=True)
+            for tool, count in counts.items():
+                table[(model.group, dialect)][tool].add(count)
+    return table
+
+
+def rows(table: dict, key: int) -> list[tuple[str, dict[str, Count]]]:
+    joined: dict[str, dict[str, Count]] = {}
+    for place, counts in table.items():
+        row = joined.setdefault(place[key] or "models", collections.defaultdict(Count))
+        for tool, count in counts.items():
+            row[tool].add(count)
+    return list(joined.items())
+
+
+def markdown(table: dict, peers: bool) -> str:
+    tools = list(PEERS) if peers else []
+    lines = []
+    for title, key in (("models", 0), ("dialect", 1)):
+        head = [title, "files", "vitconv: found of true", "family word exact", "false"] + [PEERS[tool] for tool in tools]
+        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        total: dict[str, Count] = collections.defaultdict(Count)
+        for name, counts in [*rows(table, key), ("all", total)]:
+            own = counts["vitconv"]
+            cells = [name, str(own.files), f"{own.found}/{own.true}", f"{own.exact}/{own.true}", str(own.false)]
+            for tool in tools:
+                count = counts[tool]
+                failed = f" ({count.failed} fail)" if count.failed else ""
+                cells.append(f"{count.found}/{count.true}{failed}" if count.files else "-")
+            lines.append("| " + " | ".join(cells) + " |")
+            if name != "all":
+                for tool, count in counts.items():
+                    total[tool].add(count)
+        lines.append("")
+    return "\n".join(lines)
+
+
+MARK = ("<!-- recall: begin -->", "<!-- recall: end -->")
+
+
+def write(path: Path, text: str) -> None:
+    """Puts the table between its marks, and leaves the rest of the file alone."""
+    whole = path.read_text() if path.exists() else f"# Recognition\n\n{MARK[0]}\n{MARK[1]}\n"
+    if MARK[0] not in whole:
+        whole = whole.rstrip() + f"\n\n{MARK[0]}\n{MARK[1]}\n"
+    before, _, rest = whole.partition(MARK[0])
+    _, _, after = rest.partition(MARK[1])
+    path.write_text(f"{before}{MARK[0]}\n{text.strip()}\n{MARK[1]}{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("vitconv")
+    parser.add_argument("zoo", nargs="+", type=Path)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--show", action="store_true")
+    parser.add_argument("--dialects", default="")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    zoo = models(arguments.zoo)
+    if not zoo:
+        raise SystemExit(f"{' '.join(map(str, arguments.zoo))}: no models; `make zoo` builds some")
+    if chosen := set(filter(None, arguments.dialects.split(","))):
+        for model in zoo:
+            model.files = {d: file for d, file in model.files.items() if d in chosen}
+    table = measure(arguments.vitconv, zoo, arguments.jobs, arguments.peers, arguments.show)
+    text = markdown(table, arguments.peers)
+    if arguments.peers:
+        text += f"\nMeasured with {versions()}. Peers are not run on files that another optimizer has fused already.\n"
+    print(text)
+    if arguments.markdown:
+        write(arguments.markdown, text)
+
+
+if __name__ == "__main__":
+    main()
