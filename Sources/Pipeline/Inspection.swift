@@ -46,12 +46,16 @@ public enum Inspection {
 
   /// What is unusual about blocks, and what their run could not show.
   private static func findings(_ model: ModelAnalysis, _ confirmation: Confirmation) -> [Diagnostic] {
-    model.recognized.blocks.enumerated().flatMap { index, block in
-      guard confirmation.refused[index] == nil else { return [Diagnostic]() }
-      return (block.remarks + (confirmation.unmeasured[index].map { [$0] } ?? [])).map {
-        Diagnostic(.unusualAttention, "\(block.name): \($0)", at: .element(nodeName(block.anchor, in: model.graph)), level: .note)
-      }
+    let faults = RepairCatalogue.sites(in: model.typed).map { site in
+      Diagnostic(.knownFault, "\(site.fault) (repair \(site.repair))", at: .element(nodeName(site.node, in: model.graph)))
     }
+    return faults
+      + model.recognized.blocks.enumerated().flatMap { index, block in
+        guard confirmation.refused[index] == nil else { return [Diagnostic]() }
+        return (block.remarks + (confirmation.unmeasured[index].map { [$0] } ?? [])).map {
+          Diagnostic(.unusualAttention, "\(block.name): \($0)", at: .element(nodeName(block.anchor, in: model.graph)), level: .note)
+        }
+      }
   }
 
   private static func explanation(_ name: String, _ model: ModelAnalysis) throws(Failure) -> NodeExplanation {
