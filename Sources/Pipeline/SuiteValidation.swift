@@ -11,11 +11,13 @@ public enum SuiteValidation {
   /// - Parameters:
   ///   - junit: a file that takes the outcome as JUnit XML.
   ///   - timeLimit: seconds that one run of a case may take; one that takes longer is refused.
+  ///   - worker: arguments with which this program calls `answerCases`, where cases shall run in a process of their own;
+  ///     nil: in this one.
   /// - Throws: `fileUnreadable` when the folder cannot be listed or holds no case, `outputUnwritable`. What is wrong
   ///   with a case is its own outcome.
-  public static func validate(_ folder: String, junit: String? = nil, timeLimit: Double = 20, request: CommonRequest = CommonRequest()) throws(Failure)
-    -> SuiteReport
-  {
+  public static func validate(
+    _ folder: String, junit: String? = nil, timeLimit: Double = 20, worker: [String]? = nil, request: CommonRequest = CommonRequest()
+  ) throws(Failure) -> SuiteReport {
     var paths: [String] = []
     try collect(folder, depth: 0, into: &paths)
     guard !paths.isEmpty else {
@@ -24,10 +26,12 @@ public enum SuiteValidation {
     }
     var cases: [SuiteReport.Case] = []
     cases.reserveCapacity(paths.count)
+    let guarded = worker.map { GuardedCases(arguments: $0, timeLimit: timeLimit) }
     for (index, path) in paths.enumerated() {
       request.progress?(ProgressUpdate(stage: "cases", completed: index, total: paths.count))
       let name = path == folder ? path.split(separator: "/").last.map(String.init) ?? path : String(path.dropFirst(folder.count).drop { $0 == "/" })
-      cases.append(SuiteCase(path: path, name: name, timeLimit: timeLimit).outcome(request))
+      let item = SuiteCase(path: path, name: name, timeLimit: timeLimit)
+      cases.append(guarded?.outcome(item) ?? item.outcome(request))
     }
     request.progress?(ProgressUpdate(stage: "cases", completed: paths.count, total: paths.count))
     let report = SuiteReport(folder: folder, cases: cases)

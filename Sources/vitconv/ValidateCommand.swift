@@ -63,7 +63,9 @@ struct ValidateCommand: ParsableCommand {
 
   private func runSuite() throws {
     if against != nil || sampleOptions.samples != nil { throw ValidationError("a folder of test cases brings its own data") }
-    let report = try SuiteValidation.validate(model, junit: junit, timeLimit: timeLimit, request: common.request())
+    let request = common.request()
+    let worker = CasesCommand.arguments(timeLimit: timeLimit, threads: request.threads)
+    let report = try SuiteValidation.validate(model, junit: junit, timeLimit: timeLimit, worker: worker, request: request)
     try Console(common).print(report)
     if !report.allPassed { throw VitconvCommand.checkFailed }
   }

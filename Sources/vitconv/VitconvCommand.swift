@@ -19,7 +19,7 @@ struct VitconvCommand: ParsableCommand {
       4 an internal error.
       """,
     version: "vitconv 0.1.0",
-    subcommands: [InspectCommand.self, ConvertCommand.self, ValidateCommand.self, RunCommand.self, BenchCommand.self])
+    subcommands: [InspectCommand.self, ConvertCommand.self, ValidateCommand.self, RunCommand.self, BenchCommand.self, CasesCommand.self])
 
   /// What a command throws to say that what it checked failed, after it has printed its report.
   static let checkFailed = ExitCode(1)

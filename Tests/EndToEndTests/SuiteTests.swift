@@ -1,4 +1,6 @@
+import FormatONNX
 import Foundation
+import GraphText
 import TestSupport
 import Testing
 
@@ -33,6 +35,29 @@ import Testing
   @Test func oneCaseThatPasses() throws {
     let outcome = try Program.run("validate", "\(Self.folder)/branch")
     #expect(outcome.status == 0 && outcome.output.contains("1 of 1 passed") && outcome.output.contains("If"), "\(outcome.output)")
+  }
+
+  /// A case that asks for more memory than may be had ends the process that runs it, and only itself.
+  @Test func aCaseThatEndsItsProcessIsOneFailedCase() throws {
+    let scratch = try Scratch()
+    for name in ["before", "hungry", "later"] { try FileManager.default.copyItem(atPath: "\(Self.folder)/add", toPath: scratch.file(name)) }
+    // A gigabyte, which is less than the machine has and more than the limit below.
+    let graph = try GraphParser.parse(
+      """
+      graph %hungry(%a: f32[2], %b: f32[2]) -> (%y: f32[100000000, 2]) {
+        %shape = constant [100000000, 2] : i64[2]
+        %wide = expand(%a, %shape)
+        %y = exp(%wide)
+      }
+      """)
+    try ONNXWriter.write(graph, to: scratch.file("hungry/model.onnx"))
+    let command = "ulimit -d 400000; exec '\(Program.path)' validate '\(scratch.path)' --json"
+    let outcome = try Program.run(["-c", command], executable: "/bin/bash", seconds: 60)
+    #expect(outcome.status == 1 && outcome.errors.isEmpty, "\(outcome.errors)")
+    let cases = try #require(try [String: Any](json: outcome.output)["cases"] as? [[String: Any]])
+    #expect(cases.map { $0["outcome"] as? String } == ["passed", "failed", "passed"])
+    #expect(cases[1]["code"] as? String == "VC9001")
+    #expect((cases[1]["reason"] as? String ?? "").hasPrefix("it ended the process that ran it: "), "\(cases[1])")
   }
 
   @Test func foldersWithoutCasesAndWrongOptions() throws {

@@ -89,6 +89,11 @@ import Testing
     Rule(
       "scales of 0", "resize(%a, _, %b) {mode = nearest, coordinates = asymmetric, nearest = floor}", [f(1, 1, 2, 2), reals(1, 1, 0, 1)], "VC3005", "Resize"),
     Rule("updates of another shape", "scatter_nd(%a, %b, %c)", [f(4, 3), i([0, 1], [2, 1]), f(2, 4)], "VC3005", "ScatterND"),
+    Rule("an image that is one number", "col2im(%a, %b, %c)", [f(1, 4, 6), one(6), i(2, 2)], "VC3005", "Col2Im"),
+    Rule("sizes that are one number", "resize(%a, _, _, %b) {mode = linear, coordinates = half_pixel}", [f(1, 1, 2, 2), one(4)], "VC3005", "Resize"),
+    Rule("an affine grid of one number", "affine_grid(%a, %b)", [f(1, 2, 3), one(4)], "VC3005", "AffineGrid"),
+    Rule("a target that is one number", "constant_of_shape(%a) {type = f32, value = 1}", [one(4)], "VC3005", "ConstantOfShape"),
+    Rule("bounds that are numbers", "slice(%a, %b, %b)", [f(5), one(0)], "VC3005", "Slice"),
     Rule("blocks that do not divide", "depth_to_space(%a) {block_size = 2}", [f(1, 6, 2, 2)], "VC3005", "DepthToSpace", "6"),
   ]
 

@@ -17,3 +17,25 @@ void vc_keep_freed_memory(void);
 
 /// Asks for huge pages behind the memory at a multiple of 2 MiB.
 void vc_prefer_huge_pages(void *base, size_t length);
+
+/// Another process of this program: its standard input and output are one stream, its standard error another.
+struct vc_worker {
+  int pid, stream, errors;
+};
+
+enum { vc_worker_late, vc_worker_answers, vc_worker_speaks, vc_worker_interrupted };
+
+/// Starts this program with these arguments (a list that ends with NULL); gives 0, or the number of the error.
+int vc_start_worker(const char *const *arguments, struct vc_worker *worker);
+
+/// Waits until something can be read: an answer or the end of all answers, or what stands on standard error.
+int vc_wait_for_worker(const struct vc_worker *worker, int milliseconds);
+
+/// Like write(2), without a signal where nobody reads.
+int64_t vc_send_to_worker(const struct vc_worker *worker, const void *bytes, size_t count);
+
+/// Closes the streams and waits for the end; gives the signal that ended it, 0 where none did.
+int vc_end_worker(const struct vc_worker *worker, int kills);
+
+/// From now on this process may hold no more memory of its own.
+void vc_limit_data(uint64_t bytes);

@@ -19,7 +19,7 @@ struct DeformConv: CataloguedOperator {
     let plain = try convolution.infer([operands.fact(0), operands.fact(1), operands.fact(3)], resultCount: 1)
     guard let shape = plain[0].type.shape else { return plain }
     let offsetGroups = op.int("offset_group")
-    let channels = operands.fact(0)?.type.shape?[1]
+    let channels = operands.fact(0)?.type.shape?.dims.dropFirst().first
     guard offsetGroups > 0, channels?.value.map({ $0 % offsetGroups == 0 }) ?? true else { throw badAttribute("\(offsetGroups) groups of offsets") }
     guard let weight = operands.fact(1)?.type.shape, let taps = Shape.product(weight.dims[2...]) else { return plain }
     let maps = try taps.times(Dim(offsetGroups))
@@ -111,7 +111,7 @@ struct Col2Im: CataloguedOperator {
     let image = operands.fact(1)?.value?.dimensions
     let block = operands.fact(2)?.value?.dimensions
     guard let shape = x.type.shape, let image else {
-      let rank = operands.fact(1)?.type.shape?[0].value
+      let rank = operands.fact(1)?.type.shape?.dims.first?.value
       return [Fact(TensorType(x.type.element, rank.flatMap { 1...8 ~= $0 ? Shape.unknown(rank: $0 + 2) : nil }))]
     }
     guard let block else { return [Fact(TensorType(x.type.element, Shape([shape[0], .unknown] + image)))] }

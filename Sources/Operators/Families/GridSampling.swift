@@ -157,7 +157,7 @@ struct AffineGrid: CataloguedOperator {
       throw mismatch("theta of shape \(shape)")
     }
     guard let dims = size.value?.dimensions else {
-      let rank = size.type.shape?[0].value
+      let rank = size.type.shape?.dims.first?.value
       return [Fact(TensorType(element, rank.flatMap { 4...5 ~= $0 ? Shape.unknown(rank: $0) : nil }))]
     }
     guard dims.count == 4 || dims.count == 5, dims.allSatisfy({ ($0.value ?? 0) >= 0 }) else { throw mismatch("a size of \(dims)") }

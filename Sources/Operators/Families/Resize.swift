@@ -10,7 +10,7 @@ extension ResizeOp {
     guard let shape else { return nil }
     let axes = try resizedAxes(rank: shape.rank)
     var dims = shape.dims
-    if let sizes = operands.fact(3), sizes.type.shape?[0].value != 0 {
+    if let sizes = operands.fact(3), sizes.type.shape?.dims.first?.value != 0 {
       guard let given = sizes.value?.dimensions else { return unknown(shape, axes) }
       guard given.count == axes.count, given.allSatisfy({ ($0.value ?? 1) > 0 }) else { throw op.mismatch("sizes \(given) for \(shape)") }
       if aspectRatio == .stretch {

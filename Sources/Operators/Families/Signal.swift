@@ -108,7 +108,7 @@ struct ShortTimeFourierTransform: CataloguedOperator {
     guard let shape = x.type.shape else { return [Fact(TensorType(x.type.element, .unknown(rank: 4)))] }
     guard shape.rank == 3 || shape.rank == 2 else { throw mismatch("a signal of rank \(shape.rank)") }
     if shape.rank == 3, let parts = shape[2].value, parts != 1, parts != 2 { throw mismatch("\(parts) parts of a complex number") }
-    var length: Dim = operands.fact(2) == nil ? shape[1] : operands.fact(2)?.type.shape?[0] ?? .unknown
+    var length: Dim = operands.fact(2) == nil ? shape[1] : operands.fact(2)?.type.shape?.dims.first ?? .unknown
     if let given = operands.fact(3) {
       let known = given.value?.dimensions?.first ?? .unknown
       if operands.fact(2) != nil, known != .unknown, length != .unknown { try checkAgree(known, length, "lengths of window and frame") }
