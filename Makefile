@@ -83,8 +83,12 @@ $(VENV)/fixtures/.ready: fixtures/make/requirements.txt
 $(VENV)/conformance/.ready: conformance/requirements.txt
 	$(call venv,conformance,$<)
 
-bench: build $(VENV)/bench/.ready
+$(VENV)/bench-keras/.ready: benchmarks/requirements-keras.txt
+	$(call venv,bench-keras,$<)
+
+bench: build $(VENV)/bench/.ready $(VENV)/bench-keras/.ready
 	$(VENV)/bench/bin/python benchmarks/bench.py $(BIN)
+	$(VENV)/bench-keras/bin/python benchmarks/keras_vit.py $(BIN)
 
 conformance: build $(VENV)/conformance/.ready
 	$(VENV)/conformance/bin/python conformance/conformance.py $(BIN)
