@@ -5,6 +5,8 @@
 #   make test      all tests
 #   make bench     time and memory beside cp and ONNX Runtime
 #   make conformance  the backend tests of the onnx package, on vitconv and ONNX Runtime: docs/conformance.md
+#   make zoo       230 small models of timm, transformers and papers, in a dozen dialects, below build/zoo (an hour or two)
+#   make recall    what is found in them, beside ONNX Runtime and onnxscript: docs/recognition.md
 #   make fixtures  trains and draws the fixtures again
 #   make format    formats the sources; `make lint` only checks
 #   make proto     the C in Sources/CONNX again from schemas/onnx.proto
@@ -36,7 +38,7 @@ define install
 	fi
 endef
 
-.PHONY: proto build demo test bench conformance fixtures format lint manual install deps swift clean
+.PHONY: proto build demo test bench conformance zoo recall fixtures format lint manual install deps swift clean
 
 swift:
 	@command -v swift >/dev/null || { echo "make: Swift 6.2 or newer is needed and was not found: https://www.swift.org/install" >&2; exit 1; }
@@ -83,11 +85,29 @@ $(VENV)/fixtures/.ready: fixtures/make/requirements.txt
 $(VENV)/conformance/.ready: conformance/requirements.txt
 	$(call venv,conformance,$<)
 
-bench: build $(VENV)/bench/.ready
+$(VENV)/bench-keras/.ready: benchmarks/requirements-keras.txt
+	$(call venv,bench-keras,$<)
+
+bench: build $(VENV)/bench/.ready $(VENV)/bench-keras/.ready
 	$(VENV)/bench/bin/python benchmarks/bench.py $(BIN)
+	$(VENV)/bench-keras/bin/python benchmarks/keras_vit.py $(BIN)
 
 conformance: build $(VENV)/conformance/.ready
 	$(VENV)/conformance/bin/python conformance/conformance.py $(BIN)
+
+$(VENV)/recall/.ready: recall/requirements.txt
+	$(call venv,recall,$<)
+
+# ZOO names other folders that `recall/zoo.py` wrote; MODELS builds only some, PEERS names the dialects that peers see.
+ZOO ?= build/zoo
+PEERS ?= legacy17,dynamo20_dyn
+
+zoo: $(VENV)/recall/.ready
+	nice $(VENV)/recall/bin/python recall/zoo.py build/zoo $(MODELS)
+
+recall: build $(VENV)/recall/.ready
+	@test -n "$$(ls $(ZOO)/*.json 2>/dev/null)" || $(MAKE) zoo
+	$(VENV)/recall/bin/python recall/recall.py $(BIN) $(ZOO) --peers $(PEERS) --markdown docs/recognition.md
 
 # Training takes about half an hour; the small files are committed.
 fixtures: $(VENV)/fixtures/.ready

@@ -1134,7 +1134,7 @@ class TokenMlp(Attends):
 class Stack(nn.Module):
     """Patches, then residual blocks of the given modules with a perceptron behind each, then a head."""
 
-    def __init__(self, attentions: list[nn.Module], images: bool, width: int = 32, patch: int = 4) -> None:
+    def __init__(self, attentions: list[nn.Module], images: bool, width: int = 32, patch: int = 4, hidden: int = 64) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, width, patch, patch)
         self.attentions = nn.ModuleList(attentions)
@@ -1142,9 +1142,9 @@ class Stack(nn.Module):
         norm = (lambda: nn.BatchNorm2d(width)) if images else (lambda: nn.LayerNorm(width))
         self.norms = nn.ModuleList(norm() for _ in range(2 * len(attentions)))
         if images:
-            self.mlps = nn.ModuleList(nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1)) for _ in attentions)
+            self.mlps = nn.ModuleList(nn.Sequential(nn.Conv2d(width, hidden, 1), nn.GELU(), nn.Conv2d(hidden, width, 1)) for _ in attentions)
         else:
-            self.mlps = nn.ModuleList(nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)) for _ in attentions)
+            self.mlps = nn.ModuleList(nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)) for _ in attentions)
         self.head = nn.Linear(width, 10)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -1209,8 +1209,8 @@ class ExpertGate(nn.Module):
     def __init__(self, width: int = 32, experts: int = 4) -> None:
         super().__init__()
         self.gate = nn.Linear(width, experts)
-        self.up = nn.Parameter(torch.randn(experts, width, 48) * 0.1)
-        self.down = nn.Parameter(torch.randn(experts, 48, width) * 0.1)
+        self.up = nn.Parameter(torch.randn(experts, width, 16) * 0.1)
+        self.down = nn.Parameter(torch.randn(experts, 16, width) * 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.gate(x).softmax(-1)
@@ -1223,8 +1223,8 @@ class DetectionHead(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1), nn.SiLU(), nn.Conv2d(32, 32, 3, 2, 1), nn.SiLU())
-        self.box, self.score = nn.Conv2d(32, 4 * 8, 1), nn.Conv2d(32, 10, 1)
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.SiLU(), nn.Conv2d(16, 16, 3, 2, 1), nn.SiLU())
+        self.box, self.score = nn.Conv2d(16, 4 * 8, 1), nn.Conv2d(16, 10, 1)
         self.bins = nn.Conv2d(8, 1, 1, bias=False)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -1288,8 +1288,8 @@ class SoftPool(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU())
-        self.head = nn.Linear(32, 10)
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 2, 1), nn.ReLU())
+        self.head = nn.Linear(16, 10)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.stem(image)

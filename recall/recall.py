@@ -1,6 +1,6 @@
 """How much attention a tool finds: vitconv's table beside those of ONNX Runtime's and onnxscript's fusions.
 
-    python recall/recall.py VITCONV ZOO... [--peers] [--markdown FILE] [--show] [--jobs N]
+    python recall/recall.py VITCONV ZOO... [--peers DIALECTS] [--markdown FILE] [--show] [--jobs N]
 
 Each folder holds what `zoo.py` writes. A true block is one that the model's own modules tell; it counts as found where the
 tool names a block of its family (or of a family that may be called so) with its number of heads. Whatever attends and is
@@ -68,7 +68,7 @@ class Model:
     @property
     def softmax(self) -> int:
         """Blocks that a fused attention operator could stand for."""
-        return sum(family not in SIDE for family, _ in self.blocks)
+        return sum(family not in SIDE | {"linear", "additive", "deformable"} for family, _ in self.blocks)
 
 
 def models(folders: list[Path]) -> list[Model]:
@@ -121,56 +121,58 @@ def inspect(program: str, path: Path) -> list[tuple] | None:
 # --- peers ---
 
 PEER = r"""
-import sys, warnings, logging
+import os, sys, tempfile, warnings, logging
 warnings.simplefilter("ignore"); logging.disable(logging.CRITICAL)
-import onnx
-tool, path = sys.argv[1:3]
-FUSED = set(sys.argv[3].split(","))
+import onnx, onnxruntime
+path, FUSED = sys.argv[1], set(sys.argv[2].split(","))
+onnxruntime.set_default_logger_severity(4)
 def count(model):
-    domains = {"com.microsoft"}
-    return sum(n.op_type in FUSED and n.domain in domains for n in model.graph.node)
-best = 0
-if tool == "onnxscript":
+    return sum(n.op_type in FUSED and n.domain == "com.microsoft" for n in model.graph.node)
+def session():
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = 1
+    options.optimized_model_filepath = "optimized.onnx"
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return count(onnx.load("optimized.onnx", load_external_data=False))
+def optimizer():
+    from onnxruntime.transformers.optimizer import optimize_model
+    best = None
+    for kind in ("vit", "bert", "clip"):
+        for level in (0, 1):
+            try:
+                best = max(best or 0, count(optimize_model(path, model_type=kind, opt_level=level).model))
+            except Exception:
+                pass
+    return best
+def script():
     import onnx_ir
     from onnxscript.rewriter.ort_fusions import optimize_for_ort
     model = onnx_ir.load(path)
     optimize_for_ort(model)
-    best = count(onnx_ir.serde.serialize_model(model))
-elif tool == "onnxruntime":
-    from onnxruntime.transformers.optimizer import optimize_model
-    for kind in ("vit", "bert", "clip"):
-        for level in (0, 1):
-            try:
-                best = max(best, count(optimize_model(path, model_type=kind, opt_level=level).model))
-            except Exception:
-                pass
-else:
-    import onnxruntime, tempfile, os
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    out = tempfile.mktemp(suffix=".onnx")
-    options.optimized_model_filepath = out
+    return count(onnx_ir.serde.serialize_model(model))
+for name, run in (("session", session), ("onnxruntime", optimizer), ("onnxscript", script)):
     try:
-        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        best = count(onnx.load(out, load_external_data=False))
-    finally:
-        if os.path.exists(out): os.unlink(out)
-print("fused", best)
+        print("fused", name, run(), flush=True)
+    except Exception:
+        print("fused", name, None, flush=True)
 """
 
 
-def fused(tool: str, path: Path) -> int | None:
-    """Fused attention nodes that a peer leaves in a file; nil where it fails. An already fused file is no test of it."""
+def fused(path: Path) -> dict[str, int | None]:
+    """Fused attention nodes that each peer leaves in a file; None where it fails or takes over two minutes."""
+    result: dict[str, int | None] = dict.fromkeys(PEERS)
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", PEER, tool, str(path), ",".join(sorted(FUSED))]
+        command = [sys.executable, "-c", PEER, str(path.resolve()), ",".join(sorted(FUSED))]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
-        except subprocess.TimeoutExpired:
-            return None
-    words = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("fused ")]
-    return int(words[0]) if words else None
+            said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder).stdout
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"").decode()
+    for line in said.splitlines():
+        if line.startswith("fused ") and not line.endswith("None"):
+            _, name, number = line.split()
+            result[name] = int(number)
+    return result
 
 
 PEERS = {
@@ -193,7 +195,7 @@ def versions() -> str:
 # --- the table ---
 
 
-def measure(program: str, zoo: list[Model], jobs: int, peers: bool, show: bool) -> dict[tuple[str, str], dict[str, Count]]:
+def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bool) -> dict[tuple[str, str], dict[str, Count]]:
     """Counts by (group, dialect) and tool."""
     table: dict[tuple[str, str], dict[str, Count]] = collections.defaultdict(lambda: collections.defaultdict(Count))
 
@@ -209,10 +211,8 @@ def measure(program: str, zoo: list[Model], jobs: int, peers: bool, show: bool) 
             counts["vitconv"], missing, extra = judged(model.blocks, got)
             if missing or extra:
                 said = f"{model.name}.{dialect}: missing {missing}, false {extra}"
-        # What another optimizer has fused already says nothing of a peer's own recall.
-        if peers and model.softmax and not dialect.endswith(("_ort", "_extended")):
-            for tool in PEERS:
-                number = fused(tool, path)
+        if dialect in peers and model.softmax:
+            for tool, number in fused(path).items():
                 counts[tool] = Count(1, model.softmax, min(number or 0, model.softmax), failed=int(number is None))
         return model, dialect, counts, said
 
@@ -235,7 +235,7 @@ def rows(table: dict, key: int) -> list[tuple[str, dict[str, Count]]]:
     return list(joined.items())
 
 
-def markdown(table: dict, peers: bool) -> str:
+def markdown(table: dict, peers: set[str]) -> str:
     tools = list(PEERS) if peers else []
     lines = []
     for title, key in (("models", 0), ("dialect", 1)):
@@ -274,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("vitconv")
     parser.add_argument("zoo", nargs="+", type=Path)
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--peers", default="", help="dialects on which the peers are run as well")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--dialects", default="")
@@ -286,10 +286,13 @@ def main() -> None:
     if chosen := set(filter(None, arguments.dialects.split(","))):
         for model in zoo:
             model.files = {d: file for d, file in model.files.items() if d in chosen}
-    table = measure(arguments.vitconv, zoo, arguments.jobs, arguments.peers, arguments.show)
-    text = markdown(table, arguments.peers)
-    if arguments.peers:
-        text += f"\nMeasured with {versions()}. Peers are not run on files that another optimizer has fused already.\n"
+    peers = set(filter(None, arguments.peers.split(",")))
+    table = measure(arguments.vitconv, zoo, arguments.jobs, peers, arguments.show)
+    text = markdown(table, peers)
+    text += f"\nMeasured with {versions()}."
+    if peers:
+        text += f" The peers' columns count the blocks with a softmax over scores, in {', '.join(sorted(peers))}."
+    text += "\n"
     print(text)
     if arguments.markdown:
         write(arguments.markdown, text)

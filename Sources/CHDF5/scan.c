@@ -68,9 +68,10 @@ static _Noreturn void finish(uint32_t status, const char *message, const struct 
   _exit(0);
 }
 
-// The processor time that one object may take.
-static void rearm(void) {
-  struct itimerval time = {.it_value = {.tv_sec = 1}};
+// The processor time that the whole file may take: half a second for its structure, and more by its size, at a rate that
+// unpacking never falls below.
+static void start_clock(size_t image_length) {
+  struct itimerval time = {.it_value = {.tv_sec = (time_t)(image_length >> 23), .tv_usec = 500000}};
   setitimer(ITIMER_PROF, &time, NULL);
 }
 
@@ -412,7 +413,6 @@ static const char *unpack(struct scan *scan, hid_t dataset, hid_t properties, co
   if (target == MAP_FAILED) return "no memory to unpack it";
   const char *wrong = NULL;
   if (rank == 0 || byte_count <= 4 << 20) {
-    rearm();
     if (H5Dread(dataset, element->memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, target) < 0) wrong = deepest_reason();
   } else {
     // Whole rows of chunks at a time.
@@ -424,7 +424,6 @@ static const char *unpack(struct scan *scan, hid_t dataset, hid_t properties, co
     if (rows < chunk[0]) rows = chunk[0];
     hid_t file_space = H5Dget_space(dataset);
     for (hsize_t first = 0; !wrong && first < dims[0]; first += rows) {
-      rearm();
       hsize_t starts[H5S_MAX_RANK] = {first}, counts[H5S_MAX_RANK];
       memcpy(counts, dims, (size_t)rank * sizeof *counts);
       counts[0] = dims[0] - first < rows ? dims[0] - first : rows;
@@ -515,7 +514,6 @@ static void scan_object(struct scan *scan, hid_t object, const char *path, uint6
 static herr_t scan_link(hid_t group, const char *name, const H5L_info_t *info, void *data) {
   struct visit *visit = data;
   struct scan *scan = visit->scan;
-  rearm();
   if (++scan->objects > scan->limits.objects) finish(VC_H5_LIMIT, "more groups and datasets than any checkpoint has", NULL);
   size_t length = strlen(visit->path) + strlen(name) + 2;
   char *path = malloc(length);
@@ -580,7 +578,7 @@ static _Noreturn void read_in_child(const void *image, size_t length, const vc_h
     setrlimit(RLIMIT_AS, &memory);
   }
   if (statistics) fclose(statistics);
-  rearm();
+  start_clock(length);
   // The library keeps this for each thread.
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   struct scan scan = {.limits = *limits, .image_length = length, .data = data};

@@ -148,14 +148,16 @@ public struct HDF5File: Sendable {
   }
   mutating func add(_ attribute: Attribute, named name: String, to path: String) { attributes[path, default: [:]][name] = attribute }
 
-  /// Opaque pairs of bytes and 16-bit integers are bfloat16 where the dataset says so.
+  /// Opaque pairs of bytes and 16-bit integers are bfloat16 where the dataset says so; opaque ones in Keras's older files
+  /// are too, where nothing says so: no other type of Keras is stored like that.
   mutating func applyTypeNotes() throws(Failure) {
+    let isKeras = attributes[""]?["keras_version"] != nil
     for path in datasetPaths {
       guard let dataset = datasets[path] else { continue }
       let noted = attributes[path]?["dtype"]?.text == "bfloat16"
       switch dataset.content {
       case .tensor(let tensor) where tensor.elementType == .uint16:
-        if noted {
+        if noted || isKeras && opaque.contains(path) {
           datasets[path]?.content = .tensor(try Tensor(.bfloat16, dims: tensor.dims, storage: tensor.storage))
         } else if opaque.contains(path) {
           datasets[path]?.content = .refused("opaque bytes without a word of what they are", .typeMismatch)

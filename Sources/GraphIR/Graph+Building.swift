@@ -10,6 +10,9 @@ public struct GraphBuilder: Sendable {
     graph = Graph(name: name, opsets: opsets, source: source)
   }
 
+  /// Raises the operator set of ONNX to the one that an operator came with.
+  public mutating func requireOpset(_ version: Int) { graph.opsets["", default: version] = max(graph.opsets["", default: version], version) }
+
   @discardableResult
   public mutating func input(_ name: String, _ type: TensorType?) -> ValueID {
     let id = graph.values.append(Value(name: name, definition: .input(graph.inputs.count), declaredType: type))

@@ -26,8 +26,9 @@ public struct ArchitectureFacts: Sendable, Hashable {
   public var positionEmbedding = false
   /// Linear layers whose results are averaged into the output.
   public var averagedHeads = 0
-  /// Numbers of the first output's last axis.
+  /// Numbers for each sample in the first output, where it has two axes.
   public var classes: Int?
+  private var readsImages = false
   /// `DeiT-like`, and what speaks for it; empty where nothing does.
   public var likeness = ""
   public var evidence: [String] = []
@@ -36,12 +37,10 @@ public struct ArchitectureFacts: Sendable, Hashable {
 
   init(_ view: GraphView, _ found: Recognized) {
     let attending = found.blocks.filter { $0.family != .channelGate && $0.family != .spatialGate && $0.family != .classAttention }
-    if let geometry = found.geometry {
-      prefixTokens = geometry.prefixTokens
-      grid = [geometry.gridHeight, geometry.gridWidth]
-      patchSize = PatchEmbedding.patchSize(view) ?? []
-    }
-    for block in attending {
+    if let stem = PatchEmbedding.stem(view) { (patchSize, grid) = (stem.patch, stem.grid) }
+    prefixTokens = found.geometry?.prefixTokens ?? 0
+    // What learned queries gather at the end is a head, no stage.
+    for block in attending where !block.traits.contains("learned queries") {
       let tokens = block.queryTokens.value.map { $0 &* block.geometry.groups }
       let width = ArchitectureFacts.width(block, view)
       if let last = stages.last, last.tokens == tokens, last.width == width {
@@ -50,10 +49,12 @@ public struct ArchitectureFacts: Sendable, Hashable {
         stages.append(Stage(blocks: 1, tokens: tokens, width: width))
       }
     }
-    readNorm(attending, view)
-    positionEmbedding = ArchitectureFacts.hasPositionEmbedding(view, grid: grid, prefix: prefixTokens)
+    readNorm(attending, view, ArchitectureFacts.canonical(attending.compactMap(\.input), view))
+    positionEmbedding = ArchitectureFacts.hasPositionEmbedding(view, grid: grid, prefix: prefixTokens, suffix: found.geometry?.suffixTokens ?? 0)
     averagedHeads = ArchitectureFacts.averagedHeads(view)
-    classes = view.original.outputs.first.flatMap { view.shape($0)?.dims.last?.value }
+    // One row of numbers for each sample; a map or a sequence of features is no classifier's.
+    classes = view.graph.outputs.first.flatMap { view.shape($0) }.flatMap { $0.rank == 2 ? $0[1].value : nil }
+    readsImages = view.graph.inputs.contains { view.shape($0)?.rank == 4 }
     guess(found)
   }
 
@@ -66,14 +67,28 @@ public struct ArchitectureFacts: Sendable, Hashable {
     return nil
   }
 
-  private mutating func readNorm(_ blocks: [AttentionBlock], _ view: GraphView) {
+  /// The values of the canonical graph that stand for those of the graph as read.
+  private static func canonical(_ values: [ValueID], _ view: GraphView) -> [ValueID: ValueID] {
+    let wanted = Set(values)
+    var result: [ValueID: ValueID] = [:]
+    for (_, node) in view.graph.liveNodes {
+      for case let output? in node.outputs { if let original = view.original(of: output), wanted.contains(original) { result[original] = output } }
+    }
+    return result
+  }
+
+  private mutating func readNorm(_ blocks: [AttentionBlock], _ view: GraphView, _ canonical: [ValueID: ValueID]) {
     var (pre, post) = (0, 0)
     for block in blocks {
-      if let input = block.input, view.ancestry(input, limit: 6).contains(where: { isNorm($0, view) }) { pre += 1 }
-      if let sum = block.residualSum, view.uses.readers(of: sum).contains(where: { if case .normalization = view.graph[$0].op { true } else { false } }),
-        view.uses.readers(of: sum).count == 1
-      {
-        post += 1
+      // Where a branch reads what the sum reads as well, a norm stands behind it if anywhere.
+      let skips = block.residualAdd.map { view.original[$0].inputs.compactMap { $0 } } ?? []
+      let reads = block.input.map { normed(canonical[$0] ?? $0, view) }
+      if let reads, !reads.passed.contains(where: { value in view.original(of: value).map { skips.contains($0) } ?? false }) {
+        if reads.isNormed { pre += 1 }
+      } else if let sum = block.residualSum {
+        let follows = view.uses.readers(of: sum).contains { if case .normalization = view.graph[$0].op { true } else { false } }
+        let ends = block.output.map { output in view.uses.readers(of: output).contains { isNorm(view.graph[$0]) } || isNormed(output, view) } ?? false
+        if follows || ends { post += 1 }
       }
       if let add = block.residualAdd {
         layerScale =
@@ -84,24 +99,62 @@ public struct ArchitectureFacts: Sendable, Hashable {
           }
       }
     }
-    if pre > 0 { norm = .pre } else if post > 0 { norm = .post }
+    if pre > 0, pre >= post { norm = .pre } else if post > 0 { norm = .post }
   }
 
-  private func isNorm(_ value: ValueID, _ view: GraphView) -> Bool {
-    guard let (_, node) = view.producer(value), case .normalization(let norm) = node.op else { return false }
+  /// Whether a norm stands before a value, with nothing but rearrangements, padding and small convolutions of single
+  /// channels between, and the values passed on the way up.
+  private func normed(_ value: ValueID, _ view: GraphView) -> (isNormed: Bool, passed: [ValueID]) {
+    var passed = [value]
+    while passed.count < 32, let (_, node) = view.producer(passed[passed.count - 1]), let input = node.input(0) {
+      if isNorm(node) { return (true, passed) }
+      switch node.op {
+      case .layout(.concat): passed.append(view.largest(node) ?? input)
+      case .layout, .cast, .unary(.identity), .indexing, .pooling: passed.append(input)
+      case .convolution(.conv(_, let groups)) where groups > 1: passed.append(input)
+      case .binary:
+        // Scale and shift of a norm that was taken apart.
+        guard let other = node.input(1), view.isActivation(input) != view.isActivation(other) else { return (false, passed) }
+        passed.append(view.isActivation(input) ? input : other)
+      default: return (false, passed)
+      }
+    }
+    return (false, passed)
+  }
+
+  private func isNorm(_ node: Node) -> Bool {
+    guard case .normalization(let norm) = node.op else { return false }
     switch norm {
-    case .layer, .rms, .group, .instance: return true
+    case .layer, .rms, .group, .instance, .skipLayer, .skipRMS: return true
     default: return false
     }
   }
 
+  private func isNormed(_ value: ValueID, _ view: GraphView) -> Bool { view.producer(value).map { isNorm($0.node) } ?? false }
+
   /// A constant with one row for each token, added to the tokens.
-  private static func hasPositionEmbedding(_ view: GraphView, grid: [Int], prefix: Int) -> Bool {
+  private static func hasPositionEmbedding(_ view: GraphView, grid: [Int], prefix: Int, suffix: Int) -> Bool {
     guard grid.count == 2 else { return false }
-    let counts = [grid[0] &* grid[1], (grid[0] &* grid[1]) &+ prefix]
+    let patches = grid[0] &* grid[1]
+    let counts = [patches, patches &+ prefix, patches &+ prefix &+ suffix]
     for (_, node) in view.graph.liveNodes.prefix(400) where node.op == .binary(.add) {
-      guard let c = node.input(1), !view.isActivation(c), let dims = view.shape(c)?.concrete, dims.count >= 2, (dims.last ?? 1) > 1 else { continue }
+      guard let c = node.input(1), !view.isActivation(c), let dims = view.shape(c)?.concrete, dims.count >= 2, (dims.last ?? 1) > 1,
+        let output = node.output(0),
+        // A table of scores has a row for each token too, but no channels.
+        !view.labels.factors(output, .channel).isEmpty, view.labels.kinds(output).count(where: { $0 == .token }) == 1 || isImage(output, view)
+      else { continue }
       if dims.dropLast().contains(where: { counts.contains($0) && $0 > 1 }) || dims.suffix(2) == grid { return true }
+    }
+    return false
+  }
+
+  /// Whether a value lies as sample, channel, row and column, or with channels last: unlike queries and keys, rows are
+  /// other places than columns.
+  private static func isImage(_ value: ValueID, _ view: GraphView) -> Bool {
+    let kinds = view.labels.kinds(value)
+    guard kinds.count == 4, let axes = view.labels.layout(value)?.axes else { return false }
+    for (channel, row) in [(1, 2), (3, 1)] where kinds[channel] == .channel {
+      if Set(axes[row].map(\.source)).isDisjoint(with: axes[row + 1].map(\.source)) { return true }
     }
     return false
   }
@@ -128,6 +181,8 @@ public struct ArchitectureFacts: Sendable, Hashable {
       say("CaiT-like", "\(count(.talkingHeads)) talking-heads blocks", "\(count(.classAttention)) class-attention blocks")
     } else if has(.crossCovariance), has(.classAttention) {
       say("XCiT-like", "\(count(.crossCovariance)) cross-covariance blocks", "\(count(.classAttention)) class-attention blocks")
+    } else if has(.crossCovariance), !has(.window) {
+      say("EdgeNeXt-like", "\(count(.crossCovariance)) cross-covariance blocks", "convolutions between them")
     } else if has(.crossCovariance), has(.window) {
       say("DaViT-like", "windows and channel groups alternate")
     } else if has(.outlook) {
@@ -161,6 +216,8 @@ public struct ArchitectureFacts: Sendable, Hashable {
     } else if !plain.isEmpty, !grid.isEmpty {
       if prefixTokens == 2, averagedHeads == 2 {
         say("DeiT-like", prefix, "two heads averaged")
+      } else if plain.contains(where: { $0.traits.contains("a positional map joins the probabilities") }) {
+        say("ConViT-like", "maps of positions joined to those of content")
       } else if plain.contains(where: { if case .constant = $0.bias { true } else { false } }) {
         say("BEiT-like", prefix, "a table of position added to scores")
       } else if plain.contains(where: \.rotary) {
@@ -168,6 +225,13 @@ public struct ArchitectureFacts: Sendable, Hashable {
       } else {
         say(layerScale ? "ViT-like with layer scale" : "ViT-like", prefix, "\(plain.count) blocks", norm == .pre ? "norms before the branches" : nil)
       }
+    } else if has(.causal) || (has(.gqa) && !readsImages) {
+      let rotary = found.blocks.contains(where: \.rotary)
+      say(
+        has(.gqa) ? "LLaMA-like" : rotary ? "causal decoder with rotary positions" : "GPT-like",
+        "\(count(.causal) + count(.gqa)) causal blocks", has(.gqa) ? "heads of keys shared" : nil)
+    } else if !plain.isEmpty || has(.gqa), readsImages, stages.count > 1 || patchSize.isEmpty {
+      say("hybrid of convolutions and attention", "\(plain.count + count(.gqa)) attention blocks", "\(stages.count) stages", gates)
     } else if !plain.isEmpty {
       say("transformer encoder", "\(plain.count) self-attention blocks")
     } else if has(.tokenMixing) {

@@ -63,7 +63,10 @@ extension AxisLabels {
       var axes = merged(batchOf: [(a, aShape), (b, bShape)], Array(shape.dims.dropLast(2)))
       let rows = layouts[a]?.axes[aShape.rank - 2]
       let columns = layouts[b]?.axes[bShape.rank - 1]
-      let contracted = kind(layouts[a]?.axes.last ?? layouts[b]?.axes[bShape.rank - 2] ?? [])
+      let factors = layouts[a]?.axes.last ?? layouts[b]?.axes[bShape.rank - 2] ?? []
+      // Channels of several places side by side, as patches are merged, give channels.
+      let isMerged = (layouts[a] == nil || layouts[b] == nil) && factors.contains { kind($0) == .channel }
+      let contracted = isMerged ? .channel : kind(factors)
       let made: AxisKind = contracted == .token ? .token : contracted == .channel || contracted == nil ? .channel : .other
       axes.append(rows ?? fresh(made, shape[shape.rank - 2]))
       axes.append(columns ?? fresh(made, shape[shape.rank - 1]))

@@ -112,7 +112,8 @@ struct AxisLabels {
     return fresh(kind(factors) ?? .other, size, parent: parent)
   }
 
-  /// Images are (batch, channel, row, column), or with channels last where those are few; tokens (batch, token, channel).
+  /// Images are (batch, channel, row, column), or with channels last where those are few or rows and columns of
+  /// a square stand in front; tokens (batch, token, channel).
   private mutating func inputLayout(_ shape: Shape, isFloating: Bool, isConvolved: Bool) -> AxisLayout {
     var kinds: [AxisKind] = [.batch]
     switch shape.rank {
@@ -124,7 +125,8 @@ struct AxisLabels {
       // A film: (batch, frame, channel, row, column).
       kinds = [.batch, .token, .channel, .token, .token]
     default:
-      let channelsLast = (shape[shape.rank - 1].value ?? .max) <= 4 && (shape[1].value ?? .max) > 4
+      let isSquareInFront = !isConvolved && shape.rank == 4 && shape[1].value != nil && shape[1] == shape[2] && shape[2] != shape[3]
+      let channelsLast = (shape[shape.rank - 1].value ?? .max) <= 4 && (shape[1].value ?? .max) > 4 || isSquareInFront
       kinds += Array(repeating: .token, count: shape.rank - 1)
       kinds[channelsLast ? shape.rank - 1 : 1] = .channel
     }

@@ -6,14 +6,25 @@ enum ScoreBiasReading {
   /// Larger constants are not read; they count as what they most likely are, a table.
   static let elementLimit = 1 << 20
 
+  /// What biases say. Banded: each query sees what is near to it on either side, and nothing else.
+  typealias Reading = (bias: ScoreBias, causal: Bool, isBanded: Bool)
+
   /// - Parameter map: a value of the original graph that stands for biases which are none of its values, such as the
   ///   mask that an attribute of a fused operator asks for.
-  static func read(_ biases: [(value: ValueID, isMask: Bool)], _ view: GraphView, map: ValueID) -> (bias: ScoreBias, causal: Bool) {
+  static func read(_ biases: [(value: ValueID, isMask: Bool)], _ view: GraphView, map: ValueID) -> Reading {
     var found: [ScoreBias] = []
     var causal = false
+    var isBanded = false
     for (value, isMask) in biases {
       let id = original(of: value, view) ?? map
       if view.isActivation(value) {
+        // A condition that is computed may hold a constant one in it: keys that exist, and those that precede the query.
+        if isMask, !hidesWhereTrue(value, view) {
+          for part in conjuncts(value, view) where !view.isActivation(part) {
+            guard let tensor = BatchlessConstants.evaluate(part, view), let elements = tensor.doubles() else { continue }
+            if isCausal(elements.map { $0 == 0 }, tensor.dims) { causal = true }
+          }
+        }
         found.append(.computed(id))
         continue
       }
@@ -25,18 +36,21 @@ enum ScoreBiasReading {
       if isMask {
         found.append(.mask(id))
         let hides = hidesWhereTrue(value, view)
-        if isCausal(elements.map { ($0 != 0) == hides }, tensor.dims) { causal = true }
+        let hidden = elements.map { ($0 != 0) == hides }
+        if isCausal(hidden, tensor.dims) { causal = true }
+        if Self.isBanded(hidden, tensor.dims) { isBanded = true }
         continue
       }
       if elements.allSatisfy({ $0 == 0 }) { continue }
       let hidden = elements.map { $0 <= -1e4 }
       // Biases by distance may stand in the same constant.
       if isCausal(hidden, tensor.dims) { causal = true }
+      if Self.isBanded(hidden, tensor.dims) { isBanded = true }
       found.append(zip(elements, hidden).allSatisfy { $0 == 0 || $1 } ? .mask(id) : .constant(id))
     }
-    guard let first = found.first else { return (.none, false) }
+    guard let first = found.first else { return (.none, false, false) }
     // Several at once are no one constant: what is computed says most.
-    return (found.first { if case .computed = $0 { true } else { false } } ?? first, causal)
+    return (found.first { if case .computed = $0 { true } else { false } } ?? first, causal, isBanded)
   }
 
   /// The value itself, or the condition that it was made of.
@@ -46,12 +60,31 @@ enum ScoreBiasReading {
     return view.original(of: condition)
   }
 
+  /// Conditions of which all must hold.
+  private static func conjuncts(_ condition: ValueID, _ view: GraphView) -> [ValueID] {
+    var parts: [ValueID] = []
+    var pending = [condition]
+    while let value = pending.popLast(), parts.count + pending.count < 16 {
+      if let (_, node) = view.producer(value), node.op == .binary(.and) { pending += node.inputs.compactMap { $0 } } else { parts.append(value) }
+    }
+    return parts
+  }
+
   /// Whether a condition's choice hides the scores for which it is true.
   private static func hidesWhereTrue(_ condition: ValueID, _ view: GraphView) -> Bool {
     view.uses.readers(of: condition).contains { reader in
       guard view.graph[reader].op == .select, view.graph[reader].input(0) == condition, let chosen = view.graph[reader].input(1) else { return false }
       return view.scalar(chosen).map { $0 <= -1e4 } ?? false
     }
+  }
+
+  /// Whether each query sees the places that are less than some distance away, and no others; not all, and more than itself.
+  private static func isBanded(_ hidden: [Bool], _ dims: [Int]) -> Bool {
+    guard dims.count >= 2, let n = dims.last, n > 2, dims[dims.count - 2] == n, hidden.count >= n * n else { return false }
+    let reach = hidden[..<n].firstIndex(of: true) ?? n
+    guard (2..<n).contains(reach) else { return false }
+    for (index, isHidden) in hidden.enumerated() where isHidden != (abs(index / n % n - index % n) >= reach) { return false }
+    return true
   }
 
   /// Whether each query sees itself and what precedes it, and nothing else.

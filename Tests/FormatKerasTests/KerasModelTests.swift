@@ -15,7 +15,7 @@ import Testing
     return try KerasReader.read(ByteSource(mapping: path), path: path, sink: &sink)
   }
 
-  @Test(arguments: ["vit", "cnn", "rnn", "nested"], ["keras", "h5"])
+  @Test(arguments: ["vit", "cnn", "rnn", "nested", "recurrences", "resizings", "operations", "quantized"], ["keras", "h5"])
   func computesWhatKerasComputes(_ name: String, _ suffix: String) throws {
     let checkpoint = try Self.read(Fixtures.path("keras/\(name).\(suffix)"))
     let arrays = try ArrayArchive.read(path: Fixtures.path("keras/\(name).npz"))
@@ -33,6 +33,20 @@ import Testing
       #expect(actual.count == expected.count)
       for (a, b) in zip(actual, expected) { #expect(abs(a - b) <= 1e-4 * max(1, abs(b))) }
     }
+  }
+
+  /// The trained transformer of each version, and weights whose graph stands in the archive beside them.
+  @Test(arguments: [("digits.keras", "digits_keras3"), ("digits.weights.h5", "digits_keras3"), ("digits.h5", "digits_keras2")])
+  func trainedDigitsGiveTheirLogits(_ file: String, _ expected: String) throws {
+    let graph = try Self.read(Fixtures.path("keras/\(file)")).graph
+    let images: Tensor = try #require(try ArrayArchive.read(path: Fixtures.path("data/digits_nhwc.npz"))["image"])
+    let logits = try #require(try ArrayArchive.read(path: Fixtures.path("keras/\(expected).npz"))["logits"]?.doubles())
+    let input = try #require(graph.inputs.first)
+    let result = try Executor(graph, options: RunOptions(threads: 1)).run([graph[input].name: images])
+    let output = try #require(graph.outputs.first)
+    let actual = try #require(result.values[output]?.doubles())
+    #expect(actual.count == logits.count)
+    for (a, b) in zip(actual, logits) { #expect(abs(a - b) <= 1e-3) }
   }
 
   @Test func bothContainersGiveTheSameCounts() throws {

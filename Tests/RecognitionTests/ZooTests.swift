@@ -55,10 +55,34 @@ import Testing
     }
   }
 
+  /// What is told of a model as a whole does not depend on its dialect either. (A simplifier folds scales into weights, and
+  /// with them what tells that there were any.)
+  @Test(arguments: ZooModel.all) func dialectsTellTheSameArchitecture(_ model: ZooModel) throws {
+    var first: ArchitectureFacts?
+    for dialect in model.dialects where !dialect.hasSuffix("_slim") {
+      let architecture = try ZooModel.recognize(model.path(dialect)).found.architecture
+      #expect(architecture == first ?? architecture, "\(dialect) tells another story than \(model.dialects[0])")
+      first = first ?? architecture
+    }
+  }
+
+  /// Families by their exact word, where the modules themselves say it.
+  @Test func toldFamiliesAreExact() throws {
+    let told = ZooModel.all.filter { $0.truth.name.hasPrefix("family_") }
+    #expect(told.count >= 8)
+    for model in told {
+      for dialect in model.dialects {
+        let found = try ZooModel.recognize(model.path(dialect)).found.blocks.map(\.family.rawValue)
+        #expect(found.sorted() == model.truth.blocks.map(\.family).sorted(), "\(model.truth.name).\(dialect)")
+      }
+    }
+  }
+
   /// Networks without attention have none of a softmax family, whatever else is found in them.
   @Test func controlsHaveNoAttention() throws {
     let allowed: Set<AttentionFamily> = [.channelGate, .spatialGate, .globalContext, .tokenMixing, .convMixing]
-    for model in ZooModel.all where ["resnet", "convnext", "moe_gate", "seresnet", "convmixer", "mixer"].contains(model.truth.name) {
+    for model in ZooModel.all
+    where ["resnet", "convnext", "moe_gate", "seresnet", "convmixer", "mixer", "control_tokens", "control_images"].contains(model.truth.name) {
       for dialect in model.dialects {
         let blocks = try ZooModel.recognize(model.path(dialect)).found.blocks
         #expect(blocks.allSatisfy { allowed.contains($0.family) }, "\(dialect): \(blocks)")

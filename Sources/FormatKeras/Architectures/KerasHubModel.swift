@@ -21,7 +21,8 @@ struct KerasHubModel {
     guard let inner = config["backbone"]?["config"], let classes = config["num_classes"]?.int, classes > 0 else {
       throw Failure(.missingPart, "the configuration has no backbone or no number of classes", at: .element(className))
     }
-    let tokens = try backbone(inner, root.sub("backbone", ["backbone"]).named(""), &builder)
+    let prefix = className.hasPrefix("DeiT") ? "dei_t" : "vi_t"
+    let tokens = try backbone(inner, root.sub("backbone", ["backbone", "layers/\(prefix)_backbone"]).named(""), &builder)
     let pooled: ValueID
     builder.e.scope = "pooler"
     switch config["pooling"]?.string ?? "token" {
@@ -29,10 +30,18 @@ struct KerasHubModel {
     case "gap": pooled = try builder.e.reduce(.mean, tokens, axes: [1], keep: false, "ReduceMean")
     default: throw Failure(.badAttribute, "the pooling is not known", at: .element(className))
     }
+    var features = pooled
+    var place = "layers/dense"
+    if let units = config["intermediate_dim"]?.int {
+      let inner = try layer(
+        "Dense", ["units": .integer(units), "activation": .string("tanh")], root.sub("pre_logits", ["intermediate_layer", place]).named("pre_logits"))
+      features = try call(inner, pooled, &builder)
+      place += "_1"
+    }
+    let activation = config["activation"] ?? .string("linear")
     let head = try layer(
-      "Dense", ["units": .integer(classes), "activation": config["activation"] ?? .string("linear")],
-      root.sub("output_dense", ["output_dense"]).named("predictions"))
-    return [("predictions", try call(head, pooled, &builder))]
+      "Dense", ["units": .integer(classes), "activation": activation], root.sub("output_dense", ["output_dense", place]).named("predictions"))
+    return [("predictions", try call(head, features, &builder))]
   }
 
   private func layer(_ className: String, _ config: [String: JSON], _ path: LayerPath) throws(Failure) -> (layer: KerasLayer, path: LayerPath) {

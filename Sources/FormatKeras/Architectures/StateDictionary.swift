@@ -17,7 +17,7 @@ struct StateDictionary {
   init(_ all: [String: Tensor], options: CheckpointOptions, configuration: JSON?) {
     self.options = options
     self.configuration = configuration
-    let translated = all.map { (TransformersNames.translated($0.key), $0.key, $0.value) }
+    let translated = all.map { (WeightNames.translated($0.key), $0.key, $0.value) }
     // The words before the one name that every such model has.
     let marks = ["patch_embed.proj.weight", "patch_embed.0.proj.weight", "stem.proj.weight", "patch_embed1.proj.weight", "stem.0.weight"]
     var prefix = ""
@@ -31,7 +31,15 @@ struct StateDictionary {
 
   /// nil when no template knows these weights.
   func graph() throws(Failure) -> Graph? {
-    if weights["patch_embed.proj.weight"]?.dims.count == 4, weights["blocks.0.norm1.weight"] != nil, weights["blocks.0.mlp.fc1.weight"] != nil {
+    if weights["patch_embed.proj.weight"]?.dims.count == 4, has("blocks_token_only.0.norm1.weight"), has("blocks.0.attn.proj_l.weight") {
+      return try ClassAttentionTemplate(self).graph()
+    }
+    if weights["patch_embed.proj.weight"]?.dims.count == 4, has("stages.0.blocks.0.attn.q.weight"), has("stages.0.blocks.0.mlp.fc1.weight") {
+      return try PyramidTemplate(self).graph()
+    }
+    if weights["patch_embed.proj.weight"]?.dims.count == 4, weights["blocks.0.norm1.weight"] != nil,
+      ["fc1", "fc1_g", "weights_in"].contains(where: { has("blocks.0.mlp.\($0).weight") })
+    {
       return try VisionTransformerTemplate(self).graph()
     }
     if weights["patch_embed.proj.weight"]?.dims.count == 4, weights["layers.0.blocks.0.attn.relative_position_bias_table"] != nil {
@@ -150,10 +158,30 @@ struct TorchBuilder {
     return try e.multiply(try e.multiply(x, try e.add(inner, 1)), 0.5)
   }
 
-  /// fc1, exact GELU, fc2.
+  /// fc1, exact GELU, fc2; or one of the gated forms (Shazeer 2020), told by names and by a second half that fc2 does not take.
   mutating func perceptron(_ x: ValueID, _ name: String) throws(Failure) -> ValueID {
     let outer = e.scope
     defer { e.scope = outer }
+    func silu(_ x: ValueID, _ e: inout Emitter) throws(Failure) -> ValueID { try e.multiply(x, try e.unary(.sigmoid, x, "Sigmoid")) }
+    if weights.has("\(name).fc1_g.weight") {
+      let gate = try linear(x, "\(name).fc1_g")
+      let inner = try linear(x, "\(name).fc1_x")
+      e.scope = "\(name).act"
+      var y = try e.multiply(try silu(gate, &e), inner)
+      if weights.has("\(name).norm.weight") { y = try normalized(y, "\(name).norm", epsilon: weights.epsilon ?? 1e-6) }
+      return try linear(y, "\(name).fc2")
+    }
+    let (first, second) = weights.has("\(name).weights_in.weight") ? ("weights_in", "weights_out") : ("fc1", "fc2")
+    if let wide = weights.weights["\(name).\(first).weight"]?.dims.first, let narrow = weights.weights["\(name).\(second).weight"]?.dims.last,
+      wide == 2 * narrow
+    {
+      let both = try linear(x, "\(name).\(first)")
+      e.scope = "\(name).act"
+      let axis = try e.rank(both) - 1
+      let gate = try e.slice(both, axis: axis, from: 0, to: narrow)
+      let y = try e.multiply(try silu(gate, &e), try e.slice(both, axis: axis, from: narrow, to: wide))
+      return try linear(y, "\(name).\(second)")
+    }
     let inner = try linear(x, "\(name).fc1")
     e.scope = "\(name).act"
     return try linear(try gelu(inner), "\(name).fc2")
@@ -168,43 +196,5 @@ struct TorchBuilder {
 
   mutating func image(channels: Int, height: Int, width: Int) -> ValueID {
     e.input("x", TensorType(.float32, Shape([Dim(symbol: "batch"), Dim(channels), Dim(height), Dim(width)])))
-  }
-}
-
-/// Names of Transformers' vision models as timm's.
-enum TransformersNames {
-  static func translated(_ name: String) -> String {
-    var result = name
-    for (from, to) in exact where result.hasSuffix(from) { return String(result.dropLast(from.count)).dropping("vit.", "deit.", "beit.", "model.") + to }
-    guard let range = result.firstRange(of: "encoder.layer.") else {
-      if result == "classifier.weight" || result == "classifier.bias" { return result.replacing("classifier", with: "head") }
-      if result.hasPrefix("cls_classifier.") { return result.replacing("cls_classifier", with: "head") }
-      if result.hasPrefix("distillation_classifier.") { return result.replacing("distillation_classifier", with: "head_dist") }
-      if result.hasSuffix("layernorm.weight") || result.hasSuffix("layernorm.bias"), !result.contains(".layer.") {
-        return result.dropping("vit.", "deit.", "beit.").replacing("layernorm", with: "norm")
-      }
-      return name
-    }
-    result = "blocks." + result[range.upperBound...]
-    for (from, to) in inner { result = result.replacing(from, with: to) }
-    return result
-  }
-
-  private static let exact: [(String, String)] = [
-    ("embeddings.cls_token", "cls_token"), ("embeddings.distillation_token", "dist_token"), ("embeddings.position_embeddings", "pos_embed"),
-    ("embeddings.patch_embeddings.projection.weight", "patch_embed.proj.weight"), ("embeddings.patch_embeddings.projection.bias", "patch_embed.proj.bias"),
-  ]
-  private static let inner: [(String, String)] = [
-    ("attention.attention.query", "attn.q"), ("attention.attention.key", "attn.k"), ("attention.attention.value", "attn.v"),
-    ("attention.output.dense", "attn.proj"), ("intermediate.dense", "mlp.fc1"), ("output.dense", "mlp.fc2"), ("layernorm_before", "norm1"),
-    ("layernorm_after", "norm2"), ("lambda_1", "gamma_1"), ("lambda_2", "gamma_2"),
-    ("attention.attention.relative_position_bias.relative_position_bias_table", "attn.relative_position_bias_table"),
-  ]
-}
-
-extension String {
-  fileprivate func dropping(_ prefixes: String...) -> String {
-    for prefix in prefixes where hasPrefix(prefix) { return String(dropFirst(prefix.count)) }
-    return self
   }
 }

@@ -77,21 +77,19 @@ struct SwinTemplate {
     let windows = height / rows * (width / columns)
     guard let batch = dims[0].multiplied(by: Dim(windows)) else { throw Failure(.sizeOverflow, "too many windows", at: .element(name)) }
     x = try b.e.reshape(x, [batch, Dim(rows * columns), Dim(channels)])
-    let packed = try b.linear(x, "\(scope).qkv", out: 3 * channels)
+    let tokens = rows * columns
+    let (query, key, value) = try projections(x, scope, heads: heads, channels: channels, tokens: tokens, &b)
     b.e.scope = scope
     let bias = b.e.constant("bias", try RelativePositions.swin(table, height: rows, width: columns, type: .float32))
-    let tokens = rows * columns
-    let own = try b.e.shape(packed)
-    let parts = try b.e.transpose(try b.e.reshape(packed, [own[0], Dim(tokens), 3, Dim(heads), Dim(channels / heads)]), [2, 0, 3, 1, 4])
-    let query = try b.e.multiply(try b.e.gather(parts, axis: 0, at: 0), 1 / Double(channels / heads).squareRoot(), "Scale")
-    var scores = try b.e.matMul(query, try b.e.transpose(try b.e.gather(parts, axis: 0, at: 1), [0, 1, 3, 2]), "Scores")
+    let scaled = try b.e.multiply(query, 1 / Double(channels / heads).squareRoot(), "Scale")
+    var scores = try b.e.matMul(scaled, try b.e.transpose(key, [0, 1, 3, 2]), "Scores")
     scores = try b.e.add(scores, bias, "Bias")
     if shift != [0, 0] {
       let mask = b.e.constant("mask", try SwinTemplate.mask(height: height, width: width, rows: rows, columns: columns, shift: shift))
       let split = try b.e.reshape(scores, [dims[0], Dim(windows), Dim(heads), Dim(tokens), Dim(tokens)])
       scores = try b.e.reshape(try b.e.add(split, mask, "Mask"), [batch, Dim(heads), Dim(tokens), Dim(tokens)])
     }
-    let mixed = try b.e.matMul(try b.e.softmax(scores), try b.e.gather(parts, axis: 0, at: 2), "Context")
+    let mixed = try b.e.matMul(try b.e.softmax(scores), value, "Context")
     x = try b.e.reshape(try b.e.transpose(mixed, [0, 2, 1, 3]), [batch, Dim(tokens), Dim(channels)])
     x = try b.linear(x, "\(scope).proj", out: channels)
     b.e.scope = scope
@@ -103,6 +101,26 @@ struct SwinTemplate {
     let y = try b.perceptron(try b.normalized(x, "\(name).norm2", epsilon: 1e-5), "\(name).mlp")
     b.e.scope = name
     return try b.e.add(x, y)
+  }
+
+  /// Queries, keys and values (B, h, T, d) from a packed projection or three.
+  private func projections(
+    _ x: ValueID, _ scope: String, heads: Int, channels: Int, tokens: Int, _ b: inout TorchBuilder
+  ) throws(Failure) -> (ValueID, ValueID, ValueID) {
+    let size = Dim(channels / heads)
+    if weights.has("\(scope).qkv.weight") {
+      let packed = try b.linear(x, "\(scope).qkv", out: 3 * channels)
+      b.e.scope = scope
+      let own = try b.e.shape(packed)
+      let parts = try b.e.transpose(try b.e.reshape(packed, [own[0], Dim(tokens), 3, Dim(heads), size]), [2, 0, 3, 1, 4])
+      return (try b.e.gather(parts, axis: 0, at: 0), try b.e.gather(parts, axis: 0, at: 1), try b.e.gather(parts, axis: 0, at: 2))
+    }
+    func part(_ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+      let y = try b.linear(x, "\(scope).\(which)", out: channels)
+      b.e.scope = scope
+      return try b.e.transpose(try b.e.reshape(y, [try b.e.shape(y)[0], Dim(tokens), Dim(heads), size]), [0, 2, 1, 3])
+    }
+    return (try part("q", &b), try part("k", &b), try part("v", &b))
   }
 
   private func rolled(_ x: ValueID, _ shift: [Int], _ e: inout Emitter) throws(Failure) -> ValueID {

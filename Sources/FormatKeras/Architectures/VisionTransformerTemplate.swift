@@ -28,17 +28,19 @@ struct VisionTransformerTemplate {
       let square = VisionTransformerTemplate.side(table.dims[1])
       // Without a place for the class token, where that makes a square and the other does not.
       tokens = VisionTransformerTemplate.side(table.dims[1] - prefixCount) == nil && square != nil ? table.dims[1] : table.dims[1] - prefixCount
-    } else if let table = weights.weights["blocks.0.attn.relative_position_bias_table"], table.dims.count == 2,
+    } else if let table = weights.weights["blocks.0.attn.relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"],
+      table.dims.count == 2,
       let span = VisionTransformerTemplate.side(table.dims[0] - 3), span % 2 == 1
     {
       tokens = (span + 1) / 2 * ((span + 1) / 2)
     }
-    guard let tokens, let side = VisionTransformerTemplate.side(tokens), side > 0, side < 1 << 12, patch[2] < 1 << 12, patch[3] < 1 << 12 else {
-      throw Failure(.missingPart, "the weights do not tell a square grid of patches", advice: "convert the model itself, to ONNX or Keras")
+    guard let tokens, let (rows, columns) = grid(tokens, patch: patch) else {
+      throw Failure(
+        .missingPart, "the weights do not tell a grid of patches", advice: "give the image's size: --shape x=1,C,H,W")
     }
 
     var b = TorchBuilder(weights, name: "vit")
-    let image = b.image(channels: patch[1], height: side * patch[2], width: side * patch[3])
+    let image = b.image(channels: patch[1], height: rows * patch[2], width: columns * patch[3])
     var x = try b.tokens(try b.convolution(image, "patch_embed.proj", stride: [patch[2], patch[3]]))
     b.e.scope = "embed"
     let addsFirst = positions.map { $0.dims[1] == tokens && prefixCount > 0 } ?? false
@@ -51,7 +53,7 @@ struct VisionTransformerTemplate {
     for index in 0..<depth {
       let name = "blocks.\(index)"
       var y = try attention(
-        try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, side: side, prefix: prefixCount, epsilon: epsilon, &b)
+        try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, &b)
       y = try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b)
       b.e.scope = name
       x = try b.e.add(x, y)
@@ -71,15 +73,15 @@ struct VisionTransformerTemplate {
   }
 
   private func attention(
-    _ x: ValueID, _ name: String, width: Int, side: Int, prefix: Int, epsilon: Double, _ b: inout TorchBuilder
+    _ x: ValueID, _ name: String, width: Int, grid: (Int, Int), prefix: Int, epsilon: Double, _ b: inout TorchBuilder
   ) throws(Failure) -> ValueID {
-    let table = weights.weights["\(name).relative_position_bias_table"]
+    let table = weights.weights["\(name).relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"]
     let told =
       weights.weights["\(name).q_norm.weight"].flatMap { $0.dims.count == 1 && $0.count > 0 && $0.count < width ? width / $0.count : nil } ?? table?.dims.last
     let heads = try weights.heads(width: width, told: told)
     let headDim = width / heads
     var bias: ValueID?
-    if let table { bias = b.e.constant("\(name).bias", try VisionTransformerTemplate.relativeBias(table, side: side, heads: heads)) }
+    if let table { bias = b.e.constant("\(name).bias", try VisionTransformerTemplate.relativeBias(table, grid: grid, heads: heads)) }
     let weights = weights
     func prepared(_ x: ValueID, _ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
       weights.has("\(name).\(which)_norm.weight") ? try b.normalized(x, "\(name).\(which)_norm", epsilon: epsilon) : x
@@ -123,7 +125,12 @@ struct VisionTransformerTemplate {
       return try b.e.reduce(.mean, patches, axes: [1], keep: false, "ReduceMean")
     }
     var y: ValueID
-    if weights.has("fc_norm.weight") {
+    if weights.has("attn_pool.latent") {
+      y = try attentionPooled(x, epsilon: epsilon, &b)
+    } else if weights.has("cls_token"), try weights.tensor("head.weight", [nil, nil]).dims[1] == 2 * (try b.e.size(x, 2)) {
+      // DINOv2: the class token and the mean of the patches side by side.
+      y = try b.e.concat([try b.e.gather(x, axis: 1, at: 0), try pooled(&b)], axis: 1)
+    } else if weights.has("fc_norm.weight") {
       y = try b.normalized(try pooled(&b), "fc_norm", epsilon: epsilon)
     } else if weights.has("cls_token") {
       y = try b.e.gather(x, axis: 1, at: 0)
@@ -140,6 +147,48 @@ struct VisionTransformerTemplate {
     return try b.e.finish(outputs: [("logits", y)])
   }
 
+  /// A learned query that attends to all tokens (Zhai et al. 2022), then a perceptron of its own.
+  private func attentionPooled(_ x: ValueID, epsilon: Double, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+    let name = "attn_pool"
+    let width = try b.e.size(x, 2)
+    let latent = try weights.tensor("\(name).latent", [1, nil, width])
+    let heads = try weights.heads(width: width, told: nil)
+    let headDim = width / heads
+    b.e.scope = name
+    let query = try b.linear(try b.e.expandBatch(try b.weight("\(name).latent"), like: x), "\(name).q", out: width)
+    let packed = try b.linear(x, "\(name).kv", out: 2 * width)
+    b.e.scope = name
+    let dims = try b.e.shape(packed)
+    func normalized(_ x: ValueID, _ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+      weights.has("\(name).\(which)_norm.weight") ? try b.normalized(x, "\(name).\(which)_norm", epsilon: epsilon) : x
+    }
+    let q = try b.e.transpose(try b.e.reshape(query, [dims[0], Dim(latent.dims[1]), Dim(heads), Dim(headDim)]), [0, 2, 1, 3])
+    let parts = try b.e.transpose(try b.e.reshape(packed, [dims[0], dims[1], 2, Dim(heads), Dim(headDim)]), [2, 0, 3, 1, 4])
+    let key = try normalized(try b.e.gather(parts, axis: 0, at: 0), "k", &b)
+    var y = try AttentionSpelling.context(
+      try normalized(q, "q", &b), key, try b.e.gather(parts, axis: 0, at: 1), bias: nil, scale: 1 / Double(headDim).squareRoot(), &b.e)
+    y = try b.linear(y, "\(name).proj", out: width)
+    if weights.has("\(name).mlp.fc1.weight") {
+      let inner = try b.perceptron(try b.normalized(y, "\(name).norm", epsilon: epsilon), "\(name).mlp")
+      b.e.scope = name
+      y = try b.e.add(y, inner)
+    }
+    b.e.scope = name
+    return try b.e.gather(y, axis: 1, at: 0)
+  }
+
+  /// Rows and columns of patches: of the image that was given, of a square one, or a square of them.
+  private func grid(_ tokens: Int, patch: [Int]) -> (Int, Int)? {
+    guard tokens > 0, tokens < 1 << 24, (1..<(1 << 12)).contains(patch[2]), (1..<(1 << 12)).contains(patch[3]) else { return nil }
+    if let size = weights.options.imageSize, size.count == 2, size.allSatisfy({ (1..<(1 << 16)).contains($0) }) {
+      let given = (size[0] / patch[2], size[1] / patch[3])
+      if given.0 * given.1 == tokens { return given }
+    }
+    if let side = VisionTransformerTemplate.side(tokens) { return (side, side) }
+    for rows in 1..<4096 where tokens % rows == 0 && rows * patch[2] == tokens / rows * patch[3] { return (rows, tokens / rows) }
+    return nil
+  }
+
   static func side(_ count: Int) -> Int? {
     guard count > 0 else { return nil }
     let root = Int(Double(count).squareRoot().rounded())
@@ -147,24 +196,26 @@ struct VisionTransformerTemplate {
   }
 
   /// BEiT's table of (2K − 1)² + 3 rows: the last three are for the class token as query, as key, and with itself.
-  static func relativeBias(_ table: Tensor, side: Int, heads: Int) throws(Failure) -> Tensor {
+  static func relativeBias(_ table: Tensor, grid: (rows: Int, columns: Int), heads: Int) throws(Failure) -> Tensor {
+    let (rows, side) = grid
     let span = 2 * side - 1
-    guard table.dims == [span * span + 3, heads], let values = table.floats() else {
-      throw Failure(.shapeMismatch, "\(Shape(table.dims)) relative biases for a grid of \(side)")
+    let entries = (2 * rows - 1) * span
+    guard table.dims == [entries + 3, heads], let values = table.floats() else {
+      throw Failure(.shapeMismatch, "\(Shape(table.dims)) relative biases for a grid of \(rows) x \(side)")
     }
-    let tokens = side * side + 1
+    let tokens = rows * side + 1
     guard let count = [heads, tokens, tokens].checkedProduct, count <= 1 << 28 else { throw Failure(.limitExceeded, "\(tokens) tokens") }
     var result = [Float](repeating: 0, count: count)
     for query in 0..<tokens {
       for key in 0..<tokens {
         let row: Int
         switch (query, key) {
-        case (0, 0): row = span * span + 2
-        case (0, _): row = span * span
-        case (_, 0): row = span * span + 1
+        case (0, 0): row = entries + 2
+        case (0, _): row = entries
+        case (_, 0): row = entries + 1
         default:
           let (a, b) = (query - 1, key - 1)
-          row = (a / side - b / side + side - 1) * span + a % side - b % side + side - 1
+          row = (a / side - b / side + rows - 1) * span + a % side - b % side + side - 1
         }
         for head in 0..<heads { result[(head * tokens + query) * tokens + key] = values[row * heads + head] }
       }

@@ -95,6 +95,8 @@ extension Emitter {
   }
   mutating func softmax(_ a: ValueID, axis: Int = -1) throws(Failure) -> ValueID { try emit(.softmax(.softmax(axis: axis)), [a], "Softmax") }
 
+  mutating func constantScalar(_ value: Int64) throws(Failure) -> ValueID { constant("axis", try Tensor(int64: [value], dims: [])) }
+
   /// `min` and `max` bound the value, as scalars.
   mutating func clip(_ a: ValueID, _ low: Double?, _ high: Double?) throws(Failure) -> ValueID {
     var operands: [ValueID?] = [a, nil, nil]
@@ -110,7 +112,8 @@ extension Emitter {
   /// The value repeated along new axes, to the shape of `like` on its first axis: a token for each sample.
   mutating func expandBatch(_ a: ValueID, like: ValueID) throws(Failure) -> ValueID {
     let dims = try shape(a)
-    let target = [try shape(like)[0]] + dims.dropFirst()
+    guard let count = try shape(like).first else { throw Failure(.shapeMismatch, "a value without a batch", at: .element(scope)) }
+    let target = [count] + dims.dropFirst()
     if let numbers = Shape(target).concrete { return try emit(.layout(.expand), [a, try integers(numbers)], "Expand") }
     let batch = try emit(.generator(.shape(start: 0, end: 1)), [like], "Shape")
     guard let rest = Shape(Array(dims.dropFirst())).concrete else { throw Failure(.notExpressible, "a token of open shape", at: .element(scope)) }

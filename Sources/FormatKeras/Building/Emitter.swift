@@ -17,6 +17,9 @@ struct Emitter {
 
   init(name: String) { builder = GraphBuilder(name: name, opsets: ["": Emitter.opset]) }
 
+  /// The operator set that an operator came with, where the usual one is older.
+  mutating func requireOpset(_ version: Int) { builder.requireOpset(version) }
+
   // MARK: Types
 
   func type(_ value: ValueID) throws(Failure) -> TensorType {
@@ -132,6 +135,11 @@ struct Emitter {
 
   mutating func emit(_ op: Op, _ inputs: [ValueID?], _ label: String, count: Int) throws(Failure) -> [ValueID] {
     let path = scope.isEmpty ? label : "\(scope)/\(label)"
+    switch op {
+    // They came to bfloat16 later than the other operators.
+    case .convolution, .pooling: if let first = inputs.first, let first, facts[first]?.type.element == .bfloat16 { requireOpset(22) }
+    default: break
+    }
     guard let meaning = op.semantics else { throw Failure(.internalError, "an operator without a meaning", at: .element(path)) }
     var operands: [Fact?] = []
     for input in inputs {
@@ -196,6 +204,13 @@ struct Emitter {
 }
 
 extension Tensor {
+  /// The same numbers as elements of another floating-point type.
+  func converted(to type: ElementType) throws(Failure) -> Tensor {
+    if elementType == type { return self }
+    guard let values = doubles() else { throw Failure(.typeMismatch, "\(elementType.name) holds no numbers") }
+    return try Tensor.filled(values, dims: dims, type)
+  }
+
   /// Numbers as elements of a type; integers and bool are truncated.
   static func filled(_ values: [Double], dims: [Int], _ type: ElementType) throws(Failure) -> Tensor {
     switch type {

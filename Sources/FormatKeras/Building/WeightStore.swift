@@ -70,16 +70,37 @@ struct WeightStore {
       }
       return nil
     }
-    guard let file = files.first else { return nil }
+    guard let file = files.first, let path = try place(layer, names, hint: hint) else { return nil }
+    return try file.tensor(path)
+  }
+
+  /// The two factors of a low-rank adapter beside a kernel. The newer layout has them merged into it.
+  func adapter(_ layer: LayerPath, _ names: [String], hint: String?) throws(Failure) -> (Tensor, Tensor)? {
+    guard legacyRoot != nil, let name = names.first, name == "kernel" || name == "embeddings", let file = files.first,
+      let path = try place(layer, names, hint: hint)
+    else { return nil }
+    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+    let (a, b) = ("\(folder)lora_\(name)_a", "\(folder)lora_\(name)_b")
+    for suffix in ["", ":0"] where file.hasDataset(a + suffix) && file.hasDataset(b + suffix) {
+      return (try file.tensor(a + suffix), try file.tensor(b + suffix))
+    }
+    return nil
+  }
+
+  /// Where a variable lies in the older layout.
+  private func place(_ layer: LayerPath, _ names: [String], hint: String?) throws(Failure) -> String? {
     guard let weights = groups[layer.group] else {
       throw Failure(.missingPart, "the file has no group of the layer's weights", at: .element(layer.name))
     }
     // Down to the layer by as many of the names as the writer kept: older ones leave out models, newer ones add them.
-    var best: (score: Int, path: String)?
+    var best: (score: Int, path: String, isNear: Bool)?
+    var candidates = 0
     for weight in weights {
       guard let last = weight.parts.last, names.contains(where: { $0 == last }) else { continue }
       if let hint, !weight.parts.contains(where: { $0.hasPrefix(hint) }) { continue }
+      candidates += 1
       var score = 0
+      var isNear = true
       var rest = weight.parts.dropLast()
       for name in layer.inner.reversed() {
         if let place = rest.lastIndex(where: { $0 == name }) {
@@ -87,13 +108,20 @@ struct WeightStore {
           rest = rest[..<place]
         } else {
           score -= 3
+          if name == layer.inner.last { isNear = false }
         }
       }
       score -= rest.count + (weight.parts.count - rest.count)
-      if best.map({ score > $0.score }) ?? true { best = (score, weight.path) }
+      if best.map({ score > $0.score }) ?? true { best = (score, weight.path, isNear) }
     }
-    if let best, layer.inner.isEmpty || best.score > -2 - weights.count { return try file.tensor(best.path) }
+    // Where even the layer's own name is left out, it must be the only one that could be meant.
+    if let best, layer.inner.isEmpty || best.isNear || candidates == 1 { return best.path }
     return nil
+  }
+
+  /// Whether the names of a layer's variables hold a part that starts so; never in the newer layout, which has places.
+  func mentions(_ layer: LayerPath, _ prefix: String) -> Bool {
+    legacyRoot == nil || (groups[layer.group] ?? []).contains { $0.parts.contains { $0.hasPrefix(prefix) } }
   }
 
   /// All variables of a layer in order, for layers that are known by their constructor alone.

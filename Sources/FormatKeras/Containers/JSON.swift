@@ -211,10 +211,12 @@ private struct JSONParser {
   }
 
   private func finish(_ start: Int, _ text: Span<UInt8>, _ isInteger: Bool) throws(Failure) -> JSON {
-    var digits = ""
-    for index in start..<position { digits.unicodeScalars.append(UnicodeScalar(text[index])) }
-    if isInteger, let value = Int(digits) { return .integer(value) }
-    guard let value = Double(digits) else { throw wrong("'\(digits.prefix(20))' is no number") }
+    var digits: [UInt8] = []
+    digits.reserveCapacity(position - start)
+    for index in start..<position { digits.append(text[index]) }
+    let word = String(decoding: digits, as: UTF8.self)
+    if isInteger, let value = Int(word) { return .integer(value) }
+    guard let value = Double(word) else { throw wrong("'\(word.prefix(20))' is no number") }
     return .number(value)
   }
 }

@@ -26,6 +26,8 @@ struct CustomLayers {
       }
       return [try builder.passingMask(call, x)]
     case "WindowAttention": return try windowAttention(call, &builder)
+    case "MultiHeadSelfAttention", "MultiHeadSelfAttentionLayer": return try selfAttention(call, &builder)
+    case "TransformerBlock": return try transformerBlock(call, &builder)
     default: return nil
     }
   }

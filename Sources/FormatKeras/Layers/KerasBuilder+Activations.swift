@@ -36,21 +36,12 @@ extension KerasBuilder {
     case "leaky_relu": return try e.unary(.leakyRelu(alpha: 0.2), x, "LeakyRelu")
     case "hard_sigmoid": return try hardSigmoid(x)
     case "hard_silu", "hard_swish": return try e.multiply(x, try hardSigmoid(x))
-    case "celu":
-      let negative = try e.emit(.binary(.minimum), [x, try e.scalar(0, like: x)], "Min")
-      return try e.add(try e.unary(.relu, x, "Relu"), try e.add(try e.unary(.exp, negative, "Exp"), -1))
-    case "glu":
-      let axis = try e.rank(x) - 1
-      let width = try e.size(x, axis)
-      guard width % 2 == 0 else { throw call.wrong("glu of an odd number of channels") }
-      let first = try e.slice(x, axis: axis, from: 0, to: width / 2)
-      return try e.multiply(first, try e.unary(.sigmoid, try e.slice(x, axis: axis, from: width / 2, to: width), "Sigmoid"))
+    case "celu": return try celu(x, 1)
+    case "glu": return try glu(x, axis: -1, call)
     case "tanh_shrink": return try e.subtract(x, try e.unary(.tanh, x, "Tanh"))
     case "hard_tanh": return try e.clip(x, -1, 1)
-    case "soft_shrink": return try e.subtract(x, try e.clip(x, -0.5, 0.5))
-    case "hard_shrink":
-      let large = try e.emit(.binary(.greater), [try e.unary(.abs, x, "Abs"), try e.scalar(0.5, like: x)], "Greater")
-      return try e.select(large, x, try e.scalar(0, like: x))
+    case "soft_shrink": return try softShrink(x, 0.5)
+    case "hard_shrink": return try hardShrink(x, 0.5)
     case "sparse_plus":
       let square = try e.add(x, 1)
       let middle = try e.multiply(try e.multiply(square, square), 0.25)
@@ -58,11 +49,9 @@ extension KerasBuilder {
       let low = try e.emit(.binary(.lessOrEqual), [x, try e.scalar(-1, like: x)], "LessOrEqual")
       return try e.select(low, try e.scalar(0, like: x), try e.select(high, x, middle))
     case "sparse_sigmoid": return try e.clip(try e.add(try e.multiply(x, 0.5), 0.5), 0, 1)
-    case "squareplus":
-      let root = try e.unary(.sqrt, try e.add(try e.multiply(x, x), 4), "Sqrt")
-      return try e.multiply(try e.add(x, root), 0.5)
+    case "squareplus": return try squareplus(x, 4)
     case "log_sigmoid": return try e.unary(.neg, try e.unary(.softplus, try e.unary(.neg, x, "Neg"), "Softplus"), "Neg")
-    case "threshold", "sparsemax": throw call.refused("the activation '\(name)' has no ONNX spelling here")
+    case "sparsemax": return try sparsemax(x, axis: -1, call)
     default: throw Failure(.unknownOperator, "the activation '\(name)' is not known", at: .element(call.path.name))
     }
   }
@@ -114,12 +103,7 @@ extension KerasBuilder {
         let condition = try value(mask, call)
         y = try e.select(condition, x, try e.add(x, try e.element(x) == .float16 ? -3e4 : -1e9))
       }
-      if let axes = call.config["axis"]?.ints, axes.count > 1 {
-        let highest = try e.reduce(.max, y, axes: axes, keep: true, "ReduceMax")
-        let powers = try e.unary(.exp, try e.subtract(y, highest), "Exp")
-        return try e.divide(powers, try e.reduce(.sum, powers, axes: axes, keep: true, "ReduceSum"))
-      }
-      return try e.softmax(y, axis: call.config["axis"]?.int ?? call.config["axis"]?.ints?.first ?? -1)
+      return try softmax(y, call.config["axis"].map { Argument($0) }, call)
     }
   }
 }

@@ -58,10 +58,8 @@ extension KerasBuilder {
       let outer = builder.e.scope
       builder.e.scope = path.name
       defer { builder.e.scope = outer }
-      let kernel = try builder.variable(call, path, ["kernel"], 0, dims: [width, heads, size]) { (tensor) throws(Failure) in
-        try tensor.reshaped([width, heads * size])
-      }
-      var y = try builder.e.matMul(x, kernel)
+      let hasBias = call.flag("use_bias", true)
+      var y = try builder.kernelProduct(x, DenseKernel(path: path, rows: [width], columns: [heads, size], hasBias: hasBias), call)
       if call.flag("use_bias", true) {
         y = try builder.e.add(
           y, try builder.variable(call, path, ["bias"], 1, dims: [heads, size]) { (tensor) throws(Failure) in try tensor.reshaped([heads * size]) })
@@ -151,16 +149,14 @@ extension KerasBuilder {
     if call.flag("use_gate", false) {
       joined = try e.multiply(joined, try e.unary(.sigmoid, try projected(q, "gate", heads, valueDim, &self), "Sigmoid"))
     }
-    let path = call.path.sub(isGrouped && false ? "output" : "attention_output", ["output_dense", "_output_dense"])
+    let path = call.path.sub("attention_output", ["output_dense", "_output_dense"])
     let outer = e.scope
     e.scope = path.name
     let width = try e.size(query, rank - 1)
     let outputShape = isGrouped ? [width] : call.config["output_shape"]?.ints ?? (call.config["output_shape"]?.int).map { [$0] } ?? [width]
     guard let columns = outputShape.checkedProduct, columns > 0 else { throw call.wrong("'output_shape' is wrong") }
-    let kernel = try variable(call, path, ["kernel"], 0, dims: [heads, valueDim] + outputShape.map { $0 }) { (tensor) throws(Failure) in
-      try tensor.reshaped([heads * valueDim, columns])
-    }
-    var y = try e.matMul(joined, kernel)
+    var y = try kernelProduct(
+      joined, DenseKernel(path: path, rows: [heads, valueDim], columns: outputShape, hasBias: call.flag("use_bias", true)), call)
     if call.flag("use_bias", true) {
       y = try e.add(y, try variable(call, path, ["bias"], 1, dims: outputShape.map { $0 }) { (tensor) throws(Failure) in try tensor.reshaped([columns]) })
     }
@@ -183,8 +179,11 @@ extension KerasBuilder {
     }
     masks[y] = queryMask
     guard returnsScores else { return [y] }
-    guard rank == 3 else { throw call.refused("scores over several axes of tokens") }
-    return [y, weights]
+    if rank == 3 { return [y, weights] }
+    // (batch, free…, heads, queries…, keys…)
+    let (own, other) = (try e.shape(query), try e.shape(key))
+    let split = try e.reshape(weights, [own[0]] + free.map { own[$0] } + [Dim(heads)] + axes.map { own[$0] } + axes.map { other[$0] })
+    return [y, split]
   }
 
   private func implicitMask(_ argument: Argument?) -> ValueID? {

@@ -8,29 +8,18 @@ extension KerasBuilder {
     var x = try input(call)
     let units = try call.positive("units")
     let width = try e.size(x, try e.rank(x) - 1)
-    let isQuantized = call.config["quantization_config"] != nil || (call.config["dtype"]?["config"]?["name"]?.string ?? "").hasPrefix("int8")
-    let stored = isQuantized ? try store.find(call.path, ["kernel"], 0)?.elementType : nil
-    let isInt8 = stored == .int8
-    if isInt8 {
-      x = try quantizedProduct(x, call, width: width, units: units)
-    } else {
-      x = try e.matMul(x, try variable(call, ["kernel"], 0, dims: [width, units]))
-    }
-    if call.flag("use_bias", true) { x = try e.add(x, try variable(call, ["bias"], 1, dims: [units])) }
+    x = try kernelProduct(x, DenseKernel(path: call.path, rows: [width], columns: [units], hasBias: call.flag("use_bias", true)), call)
+    if call.flag("use_bias", true) { x = try e.add(x, try denseBias(call, [units])) }
     return try passingMask(call, try activation(call.config["activation"], x, call))
   }
 
-  /// Keras's 8-bit product: activations are quantized row by row, x·127/max|x|, and the product is scaled back.
-  private mutating func quantizedProduct(_ x: ValueID, _ call: LayerCall, width: Int, units: Int) throws(Failure) -> ValueID {
-    let kernel = try variable(call, ["kernel"], 0, dims: [width, units]) { (tensor) throws(Failure) in
-      guard let values = tensor.floats() else { throw Failure(.typeMismatch, "the kernel is \(tensor.type)") }
-      return try Tensor(float32: values, dims: tensor.dims)
+  /// Float8 layers round their bias to bfloat16.
+  private mutating func denseBias(_ call: LayerCall, _ dims: [Int?]) throws(Failure) -> ValueID {
+    let isFloat8 = try KernelQuantization(call, stored: nil)?.form == .float8
+    return try variable(call, ["bias"], 1, dims: dims) { (tensor) throws(Failure) in
+      guard isFloat8, tensor.elementType == .float32 else { return tensor }
+      return try tensor.converted(to: .bfloat16).converted(to: .float32)
     }
-    let scale = try variable(call, ["kernel_scale"], call.flag("use_bias", true) ? 2 : 1, dims: [units])
-    let largest = try e.reduce(.max, try e.unary(.abs, x, "Abs"), axes: [-1], keep: true, "ReduceMax")
-    let factor = try e.divide(try e.scalar(127, like: x), try e.add(largest, 1e-7))
-    let whole = try e.clip(try e.unary(.round, try e.multiply(x, factor), "Round"), -127, 127)
-    return try e.divide(try e.matMul(whole, kernel), try e.multiply(factor, scale))
   }
 
   mutating func einsumDense(_ call: LayerCall) throws(Failure) -> ValueID {
@@ -43,12 +32,12 @@ extension KerasBuilder {
     let weight = parts[1]
     let rank = try e.rank(x)
     // An ellipsis stands for axes that the equation does not name.
-    let free = Array("ZYXWVUTSRQPONMLKJIHGFEDCBA".filter { !equation.contains($0) })
+    let spare = Array("ZYXWVUTSRQPONMLKJIHGFEDCBA".filter { !equation.contains($0) })
     func filled(_ letters: [Character], _ count: Int) -> [Character]? {
       let text = String(letters)
       guard let range = text.firstRange(of: "...") else { return letters }
-      guard count >= 0, count <= free.count else { return nil }
-      return Array(text[..<range.lowerBound]) + free.prefix(count) + Array(text[range.upperBound...])
+      guard count >= 0, count <= spare.count else { return nil }
+      return Array(text[..<range.lowerBound]) + spare.prefix(count) + Array(text[range.upperBound...])
     }
     let missing = rank - operand.filter { $0 != "." }.count
     guard let wholeOperand = filled(operand, missing), let wholeResult = filled(result, missing), wholeOperand.count == rank else {
@@ -57,12 +46,19 @@ extension KerasBuilder {
     (operand, result) = (wholeOperand, wholeResult)
     let dims = try e.shape(x)
     let kernelDims: [Int?] = weight.map { letter in operand.firstIndex(of: letter).flatMap { dims[$0].value } }
-    let kernel = try variable(call, ["kernel"], 0, dims: kernelDims)
     var y: ValueID
     // The spelling of a Dense layer where it is one.
-    if operand.last == weight.first, weight.count == 2, result == Array(operand.dropLast()) + [weight[1]] {
-      y = try e.matMul(x, kernel)
+    let contracted = weight.prefix { operand.contains($0) }
+    let free = Array(weight.dropFirst(contracted.count))
+    let isDense = operand.suffix(contracted.count).elementsEqual(contracted) && result == operand.dropLast(contracted.count) + free && !contracted.isEmpty
+    let stored = try store.find(call.path, ["kernel"], 0)
+    if try KernelQuantization(call, stored: stored?.elementType) != nil {
+      guard isDense, let stored else { throw call.refused("a quantized kernel of the equation '\(equation)'") }
+      y = try quantizedEinsum(x, rows: kernelDims.prefix(contracted.count).compactMap { $0 }, columns: free.count, stored: stored, call)
+    } else if isDense, weight.count == 2 {
+      y = try e.matMul(x, try variable(call, ["kernel"], 0, dims: kernelDims))
     } else {
+      let kernel = try variable(call, ["kernel"], 0, dims: kernelDims)
       y = try e.einsum("\(String(operand)),\(String(weight))->\(String(result))", [x, kernel])
     }
     if let axes = call.config["bias_axes"]?.string {
@@ -89,18 +85,66 @@ extension KerasBuilder {
     return try activation(call.config["activation"], y, call)
   }
 
+  /// (…, rows) to (…, columns), whose sizes only the file and the configured output tell.
+  private mutating func quantizedEinsum(_ x: ValueID, rows: [Int], columns: Int, stored: Tensor, _ call: LayerCall) throws(Failure) -> ValueID {
+    let dims = try e.shape(x)
+    var free = stored.dims.count == rows.count + columns ? Array(stored.dims.suffix(columns)) : []
+    // Packed kernels are matrices of half the columns: the layer's own output shape tells.
+    if try KernelQuantization(call, stored: stored.elementType)?.form == .int4 {
+      let output = call.config["output_shape"]?.array?.suffix(columns).compactMap(\.int) ?? (call.config["output_shape"]?.int).map { [$0] } ?? []
+      guard output.count == columns else { throw call.refused("a packed kernel of open size") }
+      free = output
+    }
+    guard free.count == columns, rows.allSatisfy({ $0 > 0 }), let width = Shape.product(dims.suffix(rows.count)) else {
+      throw call.wrong("its kernel is \(stored.type)")
+    }
+    let flat = rows.count == 1 ? x : try e.reshape(x, dims.dropLast(rows.count) + [width])
+    let y = try kernelProduct(flat, DenseKernel(path: call.path, rows: rows, columns: free, hasBias: call.config["bias_axes"]?.string != nil), call)
+    return columns == 1 ? y : try e.reshape(y, dims.dropLast(rows.count) + free.map { Dim($0) })
+  }
+
   mutating func embedding(_ call: LayerCall) throws(Failure) -> ValueID {
     let count = try call.positive("input_dim")
     let width = try call.positive("output_dim")
     var ids = try value(call.argument(0, "inputs"), call)
-    if try e.element(ids).isFloatingPoint { ids = try e.emit(.cast(to: .int32), [ids], "Cast") }
-    let table = try variable(call, ["embeddings"], 0, dims: [count, width])
+    let isReverse = call.argument(1, "reverse")?.bool ?? false
+    if !isReverse, try e.element(ids).isFloatingPoint { ids = try e.emit(.cast(to: .int32), [ids], "Cast") }
+    let table = try embeddingTable(call, count, width)
+    if call.argument(1, "reverse")?.bool ?? false { return try reverseEmbedding(call, table, count, width) }
     let result = try e.emit(.indexing(.gather(axis: 0)), [table, ids], "Gather")
     if call.flag("mask_zero", false) {
       let same = try e.emit(.binary(.equal), [ids, try e.scalar(0, like: ids)], "Equal")
       masks[result] = try e.unary(.not, same, "Not")
     }
     return result
+  }
+
+  /// (count, width); a quantized row has a scale of its own.
+  private mutating func embeddingTable(_ call: LayerCall, _ count: Int, _ width: Int) throws(Failure) -> ValueID {
+    let stored = try store.find(call.path, ["embeddings"], 0)
+    guard let quantization = try KernelQuantization(call, stored: stored?.elementType), let stored else {
+      return try variable(call, ["embeddings"], 0, dims: [count, width])
+    }
+    guard quantization.form != .float8 else { throw call.refused("a table in float8") }
+    let type = policy(call.config).compute
+    let store = store
+    return try e.weight("\(call.path.name)/embeddings:\(type.name)") { () throws(Failure) in
+      var values = try KerasBuilder.wholeKernel(stored, rows: count, columns: width, isPacked: quantization.form == .int4, call)
+      guard let scales = try store.variable(call.path, ["embeddings_scale"], 1).doubles(), scales.count == count, scales.allSatisfy({ $0 != 0 }) else {
+        throw call.refused("a table whose rows have several scales")
+      }
+      for index in values.indices { values[index] /= scales[index / width] }
+      return try Tensor.filled(values, dims: [count, width], type)
+    }
+  }
+
+  /// ReversibleEmbedding the other way: from features to scores of all entries.
+  private mutating func reverseEmbedding(_ call: LayerCall, _ table: ValueID, _ count: Int, _ width: Int) throws(Failure) -> ValueID {
+    let x = try input(call)
+    let kernel = call.flag("tie_weights", true) ? try e.transpose(table, [1, 0]) : try variable(call, ["reverse_embeddings"], 1, dims: [width, count])
+    let y = try e.matMul(x, kernel)
+    guard let bound = call.config["logit_soft_cap"]?.double, bound > 0 else { return y }
+    return try e.multiply(try e.unary(.tanh, try e.divide(y, bound), "Tanh"), bound)
   }
 
   mutating func masking(_ call: LayerCall) throws(Failure) -> ValueID {
@@ -124,7 +168,7 @@ extension KerasBuilder {
     path.name = call.path.name
     let results = try self.call(LayerCall(layer: layer, path: path, positional: [.tensor(flat)], named: [:]))
     guard let first = results.first else { throw call.wrong("its layer gives nothing") }
-    return try e.reshape(first, [dims[0], dims[1]] + (try e.shape(first)).dropFirst())
+    return try passingMask(call, try e.reshape(first, [dims[0], dims[1]] + (try e.shape(first)).dropFirst()))
   }
 
   // MARK: Merging

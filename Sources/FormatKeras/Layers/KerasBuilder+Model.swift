@@ -343,7 +343,7 @@ struct FunctionalWalk {
         return .slice(config?["start"]?.int, config?["stop"]?.int, config?["step"]?.int)
       case "__ellipsis__"?: return .ellipsis
       case "__numpy__"?, "__tensor__"?:
-        guard let config = json["config"], let array = KerasBuilder.nested(Argument(config["value"])) else {
+        guard let config = json["config"], let array = KerasBuilder.nested(config["value"]) else {
           throw Failure(.malformed, "a constant is no array")
         }
         let word = config["dtype"]?.string ?? "float32"

@@ -21,6 +21,7 @@ extension KerasBuilder {
     let rank = try e.rank(x)
     var result: [Int] = []
     for axis in call.config["axis"]?.ints ?? [call.config["axis"]?.int ?? -1] { result.append(try e.axis(axis, rank: rank)) }
+    guard !result.isEmpty, Set(result).count == result.count, rank > 0 else { throw call.wrong("'axis' is \(result) for an input of rank \(rank)") }
     return result.sorted()
   }
 

@@ -3,32 +3,86 @@ internal import GraphIR
 internal import Operators
 internal import Tensors
 
-extension KerasBuilder {
-  /// Steps that are spelled out at most.
-  private static let stepLimit = 512
+/// One recurrent layer in one direction.
+struct RecurrentLayer {
+  enum Kind { case lstm, gru, simple }
+  var kind: Kind
+  var call: LayerCall
+  /// Whether time runs backwards.
+  var isReversed: Bool
+  /// Tells the variables of the two directions of a bidirectional layer apart.
+  var hint: String?
 
-  /// LSTM, GRU and SimpleRNN, step by step, and Bidirectional around them.
+  var gates: Int {
+    switch kind {
+    case .lstm: 4
+    case .gru: 3
+    case .simple: 1
+    }
+  }
+  var stateCount: Int { kind == .lstm ? 2 : 1 }
+  var isAfter: Bool { kind == .gru && call.flag("reset_after", true) }
+
+  init(_ call: LayerCall, isReversed: Bool, hint: String?) throws(Failure) {
+    switch call.layer.className {
+    case "LSTM", "LSTMCell", "CuDNNLSTM": kind = .lstm
+    case "GRU", "GRUCell", "CuDNNGRU": kind = .gru
+    case "SimpleRNN", "SimpleRNNCell": kind = .simple
+    default: throw call.refused("a recurrent layer of class \(call.layer.className)")
+    }
+    self.call = call
+    self.isReversed = isReversed
+    self.hint = hint
+  }
+}
+
+/// What a recurrent layer gives: a value for each step in the order of time, if it was asked for, and the last state.
+struct RecurrentRun {
+  var sequence: ValueID?
+  /// The last output; the state's first part, except where a mask zeroes outputs.
+  var last: ValueID
+  var state: [ValueID]
+}
+
+extension KerasBuilder {
+  /// LSTM, GRU, SimpleRNN, RNN around their cells, and Bidirectional around any of them.
   mutating func recurrent(_ call: LayerCall) throws(Failure) -> [ValueID] {
+    var call = call
+    // Keras 2 notes initial states as further inputs.
+    if case .list(let entries)? = call.positional.first, let first = entries.first, entries.count > 1, call.positional.count == 1 {
+      call.positional = [first, .list(Array(entries.dropFirst()))]
+    }
     let x = try autocast(try value(call.argument(0, "sequences") ?? call.argument(0, "inputs"), call), call)
+    let mask = sequenceMask(call)
     guard call.layer.className == "Bidirectional" else {
-      var path = call.path
-      path.attributes = call.path.attributes.flatMap { ["\($0)/cell", $0] }
-      let run = try steps(x, call.layer, path, call, reversed: call.flag("go_backwards", false), hint: nil)
-      return results(run, call.layer, mask: sequenceMask(call))
+      let initial = try initialState(call)
+      let isSequence = call.flag("return_sequences", false)
+      var run = try run(
+        x, call.layer, call.path, attributes: [""], isReversed: call.flag("go_backwards", false), hint: nil, initial: initial, mask: mask,
+        wantsSequence: isSequence)
+      // Keras leaves the results of a layer that goes backwards in the order in which they were made.
+      if let sequence = run.sequence, call.flag("go_backwards", false) { run.sequence = try flipped(sequence, axis: 1) }
+      if let sequence = run.sequence, let mask { masks[sequence] = mask }
+      let result = isSequence ? run.sequence ?? run.last : run.last
+      return call.flag("return_state", false) ? [result] + run.state : [result]
     }
     guard let inner = call.config["layer"] else { throw call.wrong("it holds no layer") }
     let forward = try KerasLayer(inner)
     let backward = try call.config["backward_layer"].map { (json) throws(Failure) in try KerasLayer(json) } ?? forward
-    func path(_ side: String) -> LayerPath {
-      var result = call.path
-      result.attributes = call.path.attributes.flatMap { ["\($0)/\(side)_layer/cell", "\($0)/\(side)_layer"] }
-      return result
-    }
-    let left = try steps(x, forward, path("forward"), call, reversed: false, hint: "forward")
-    let right = try steps(x, backward, path("backward"), call, reversed: true, hint: "backward")
+    func side(_ word: String, _ layer: KerasLayer) -> String { store.mentions(call.path, word) ? word : layer.name }
     let isSequence = forward.config["return_sequences"]?.bool ?? false
-    // In the order of time again.
-    let (a, b) = isSequence ? (try stacked(left.outputs), try stacked(right.outputs.reversed())) : (left.state[0], right.state[0])
+    var given: [[ValueID]] = [[], []]
+    if let all = try initialState(call) {
+      guard all.count % 2 == 0 else { throw call.wrong("it is given \(all.count) states") }
+      given = [Array(all[..<(all.count / 2)]), Array(all[(all.count / 2)...])]
+    }
+    let left = try run(
+      x, forward, call.path, attributes: ["forward_layer"], isReversed: false, hint: side("forward", forward), initial: given[0].isEmpty ? nil : given[0],
+      mask: mask, wantsSequence: isSequence)
+    let right = try run(
+      x, backward, call.path, attributes: ["backward_layer"], isReversed: true, hint: side("backward", backward), initial: given[1].isEmpty ? nil : given[1],
+      mask: mask, wantsSequence: isSequence)
+    let (a, b) = (left.sequence ?? left.last, right.sequence ?? right.last)
     let states = forward.config["return_state"]?.bool ?? false ? left.state + right.state : []
     guard let mode = call.config.object?["merge_mode"]?.string ?? (call.config.object?["merge_mode"] == nil ? "concat" : nil) else { return [a, b] + states }
     let merged: ValueID
@@ -39,135 +93,319 @@ extension KerasBuilder {
     case "ave": merged = try e.divide(try e.add(a, b), 2)
     default: throw call.wrong("'merge_mode' is '\(mode)'")
     }
-    if isSequence, let mask = sequenceMask(call) { masks[merged] = mask }
+    if isSequence, let mask { masks[merged] = mask }
     return [merged] + states
   }
 
-  private func sequenceMask(_ call: LayerCall) -> ValueID? {
-    if case .tensor(let id)? = call.argument(0, "sequences") ?? call.argument(0, "inputs") { masks[id] } else { nil }
+  /// The mask that a layer is called with. Keras 3 notes it on the call, null where there is none; Keras 2 leaves it to
+  /// the layers that the value came through.
+  func sequenceMask(_ call: LayerCall) -> ValueID? {
+    if let given = call.named["mask"] { if case .tensor(let id) = given { return id } else { return nil } }
+    if case .tensor(let id)? = call.argument(0, "sequences") ?? call.argument(0, "inputs") { return masks[id] }
+    return nil
   }
 
-  private struct Run {
-    /// In the order in which steps were taken.
-    var outputs: [ValueID]
-    var state: [ValueID]
-    var stacked: ValueID?
+  mutating func flipped(_ x: ValueID, axis: Int) throws(Failure) -> ValueID {
+    try e.slice(x, axis: axis, from: -1, to: Int(Int32.min) + 1, step: -1, "Flip")
   }
 
-  private mutating func results(_ run: Run, _ layer: KerasLayer, mask: ValueID?) -> [ValueID] {
-    var values = [run.state[0]]
-    if layer.config["return_sequences"]?.bool ?? false, let stacked = run.stacked {
-      values = [stacked]
-      if let mask { masks[stacked] = mask }
-    }
-    return layer.config["return_state"]?.bool ?? false ? values + run.state : values
+  private mutating func initialState(_ call: LayerCall) throws(Failure) -> [ValueID]? {
+    guard let given = call.argument(1, "initial_state") else { return nil }
+    var result: [ValueID] = []
+    for entry in try tensors(given, call) { result.append(try autocast(try value(entry, call), call)) }
+    return result
   }
 
-  private mutating func stacked(_ values: [ValueID]) throws(Failure) -> ValueID {
-    var rows: [ValueID] = []
-    for value in values { rows.append(try e.unsqueeze(value, [1])) }
-    return try e.concat(rows, axis: 1)
-  }
-
-  private mutating func steps(
-    _ x: ValueID, _ layer: KerasLayer, _ path: LayerPath, _ call: LayerCall, reversed: Bool, hint: String?
-  ) throws(Failure) -> Run {
-    let inner = LayerCall(layer: layer, path: path, positional: [], named: [:])
-    let units = try inner.positive("units")
-    let count = try e.size(x, 1)
-    guard count <= KerasBuilder.stepLimit else { throw call.refused("\(count) steps are more than are spelled out") }
-    let width = try e.size(x, 2)
-    let gates: Int
-    switch layer.className {
-    case "LSTM": gates = 4
-    case "GRU": gates = 3
-    case "SimpleRNN": gates = 1
-    default: throw call.refused("a recurrent layer of class \(layer.className)")
-    }
-    guard units < 1 << 24 else { throw call.wrong("\(units) units") }
-    let kernel = try variable(inner, path, ["kernel"], 0, dims: [width, gates * units], hint: hint)
-    let recurrent = try variable(inner, path, ["recurrent_kernel"], 1, dims: [units, gates * units], hint: hint)
-    let isAfter = layer.className == "GRU" && inner.flag("reset_after", true)
-    var inputBias: ValueID?
-    var stateBias: ValueID?
-    if inner.flag("use_bias", true) {
-      let bias = try variable(inner, path, ["bias"], 2, dims: isAfter ? [2, gates * units] : [gates * units], hint: hint)
-      if isAfter {
-        inputBias = try e.gather(bias, axis: 0, at: 0)
-        stateBias = try e.gather(bias, axis: 0, at: 1)
-      } else {
-        inputBias = bias
+  /// A layer, or the cells that an RNN layer holds, one behind the other.
+  private mutating func run(
+    _ x: ValueID, _ layer: KerasLayer, _ path: LayerPath, attributes: [String], isReversed: Bool, hint: String?, initial: [ValueID]?, mask: ValueID?,
+    wantsSequence: Bool
+  ) throws(Failure) -> RecurrentRun {
+    var cells = [layer]
+    var places = [["cell", ""]]
+    if layer.className == "RNN" {
+      guard let cell = layer.config["cell"] else { throw Failure(.missingPart, "the layer holds no cell", at: .element(path.name)) }
+      cells = [try KerasLayer(cell)]
+      if let inner = cells[0].config["cells"]?.array {
+        cells = []
+        places = []
+        var counts: [String: Int] = [:]
+        for json in inner {
+          let cell = try KerasLayer(json)
+          let word = KerasLayer.snakeCase(cell.className)
+          places.append(["cell/cells/\(word)" + (counts[word].map { "_\($0)" } ?? "")])
+          counts[word, default: 0] += 1
+          cells.append(cell)
+        }
+        guard !cells.isEmpty, cells.count <= 64 else { throw Failure(.badAttribute, "\(cells.count) cells", at: .element(path.name)) }
       }
     }
+    var input = x
+    var rest = initial?[...]
+    var state: [ValueID] = []
+    var result: RecurrentRun?
+    for (index, cell) in cells.enumerated() {
+      var own = path
+      own.attributes = path.attributes.flatMap { base in
+        attributes.flatMap { side in places[index].map { place in ([base, side, place].filter { !$0.isEmpty }).joined(separator: "/") } }
+      }
+      if cells.count > 1 {
+        own.inner.append(cell.name)
+        own.name += "/\(cell.name)"
+      }
+      let recurrent = try RecurrentLayer(LayerCall(layer: cell, path: own, positional: [], named: [:]), isReversed: isReversed, hint: hint)
+      var given: [ValueID]?
+      if let all = rest {
+        guard all.count >= recurrent.stateCount else { throw recurrent.call.wrong("it is given too few states") }
+        given = Array(all.prefix(recurrent.stateCount))
+        rest = all.dropFirst(recurrent.stateCount)
+      }
+      let isLast = index == cells.count - 1
+      let zeroes = isLast && (layer.config["zero_output_for_mask"]?.bool ?? false)
+      let made = try run(recurrent, input, given, mask: mask, zeroesMasked: zeroes, wantsSequence: wantsSequence || !isLast)
+      if let sequence = made.sequence { input = sequence }
+      state += made.state
+      result = made
+    }
+    guard var result, rest?.isEmpty ?? true else { throw Failure(.badAttribute, "the layer is given too many states", at: .element(path.name)) }
+    result.state = state
+    return result
+  }
+
+  private mutating func run(
+    _ layer: RecurrentLayer, _ x: ValueID, _ initial: [ValueID]?, mask: ValueID?, zeroesMasked: Bool, wantsSequence: Bool
+  ) throws(Failure) -> RecurrentRun {
+    let outer = e.scope
+    if let hint = layer.hint { e.scope = "\(outer)/\(hint)" }
+    defer { e.scope = outer }
+    let weights = try RecurrentWeights(layer, x, &self)
+    // ONNX's operators have a length for each sample, not a mask, and a fixed set of activations.
+    if mask == nil, let names = OperatorActivations(layer, version: version) {
+      return try operatorRun(layer, weights, x, initial, names, wantsSequence: wantsSequence)
+    }
+    return try unrolled(layer, weights, x, initial, mask: mask, zeroesMasked: zeroesMasked, wantsSequence: wantsSequence)
+  }
+
+  // MARK: As one operator
+
+  /// LSTM, GRU or RNN of ONNX (version 14): gates in its order, (time, batch, width), and back.
+  private mutating func operatorRun(
+    _ layer: RecurrentLayer, _ weights: RecurrentWeights, _ x: ValueID, _ initial: [ValueID]?, _ names: OperatorActivations, wantsSequence: Bool
+  ) throws(Failure) -> RecurrentRun {
+    let units = weights.units
+    // Keras: i, f, c, o and z, r, h. ONNX: i, o, f, c and z, r, h.
+    let order = layer.kind == .lstm ? [0, 3, 1, 2] : Array(0..<layer.gates)
+    let type = try e.element(x)
+    func packed(_ tensor: Tensor, _ label: String, _ builder: inout KerasBuilder) throws(Failure) -> ValueID {
+      try builder.e.weight("\(layer.call.path.name)/\(layer.hint ?? "")\(label):\(type.name)") { () throws(Failure) in
+        let rows = try tensor.transposed([1, 0]).pickingBlocks(order, of: units)
+        return try rows.reshaped([1] + rows.dims)
+      }
+    }
+    let w = try packed(weights.kernel, "W", &self)
+    let r = try packed(weights.recurrent, "R", &self)
+    var bias: ValueID?
+    if weights.inputBias != nil || weights.stateBias != nil {
+      var numbers: [Double] = []
+      for part in [weights.inputBias, weights.stateBias] {
+        let values = part ?? [Double](repeating: 0, count: layer.gates * units)
+        for gate in order { numbers += values[gate * units..<(gate + 1) * units] }
+      }
+      bias = try e.weight("\(layer.call.path.name)/\(layer.hint ?? "")B:\(type.name)") { () throws(Failure) in
+        try Tensor.filled(numbers, dims: [1, numbers.count], type)
+      }
+    }
+    var attributes: [String: AttributeData] = [
+      "hidden_size": .int(units), "direction": .string(Array((layer.isReversed ? "reverse" : "forward").utf8)),
+      "activations": .strings(names.words.map { Array($0.utf8) }),
+    ]
+    if !names.alphas.isEmpty { attributes["activation_alpha"] = .floats(names.alphas) }
+    if !names.betas.isEmpty { attributes["activation_beta"] = .floats(names.betas) }
+    let kind: CataloguedOp.Kind
+    switch layer.kind {
+    case .lstm: kind = .lstm
+    case .gru:
+      kind = .gru
+      attributes["linear_before_reset"] = .int(layer.isAfter ? 1 : 0)
+    case .simple: kind = .rnn
+    }
+    var operands: [ValueID?] = [try e.transpose(x, [1, 0, 2]), w, r, bias, nil]
+    for state in initial ?? [] { operands.append(try e.unsqueeze(state, [0])) }
+    let label = layer.kind == .lstm ? "LSTM" : layer.kind == .gru ? "GRU" : "RNN"
+    let results = try e.emit(.catalogued(try CataloguedOp(kind, attributes)), operands.droppingLastNil, label, count: layer.kind == .lstm ? 3 : 2)
+    let state = try results.dropFirst().map { (value) throws(Failure) in try e.squeeze(value, [0]) }
+    // (time, 1, batch, units)
+    let sequence = wantsSequence ? try e.transpose(try e.squeeze(results[0], [1]), [1, 0, 2]) : nil
+    return RecurrentRun(sequence: sequence, last: state[0], state: state)
+  }
+
+  // MARK: Step by step
+
+  /// Steps that are spelled out at most.
+  private static var stepLimit: Int { 512 }
+
+  private mutating func unrolled(
+    _ layer: RecurrentLayer, _ weights: RecurrentWeights, _ x: ValueID, _ initial: [ValueID]?, mask: ValueID?, zeroesMasked: Bool, wantsSequence: Bool
+  ) throws(Failure) -> RecurrentRun {
+    let call = layer.call
+    let count = try e.size(x, 1)
+    guard count > 0, count <= KerasBuilder.stepLimit else { throw call.refused("\(count) steps are more than are spelled out") }
+    let (units, gates) = (weights.units, layer.gates)
+    let type = try e.element(x)
+    func row(_ values: [Double]?, _ label: String, _ builder: inout KerasBuilder) throws(Failure) -> ValueID? {
+      guard let values else { return nil }
+      return try builder.e.floats(values, dims: [values.count], type, label)
+    }
+    let kernel = try e.weight("\(call.path.name)/\(layer.hint ?? "")kernel:\(type.name)", weights.kernel)
+    let recurrent = try e.weight("\(call.path.name)/\(layer.hint ?? "")recurrent_kernel:\(type.name)", weights.recurrent)
     var projected = try e.matMul(x, kernel)
-    if let inputBias { projected = try e.add(projected, inputBias) }
+    if let bias = try row(weights.inputBias, "bias", &self) { projected = try e.add(projected, bias) }
+    let stateBias = try row(weights.stateBias, "state_bias", &self)
     // Zeros of the batch's size.
     let zero = try e.multiply(try e.slice(try e.gather(projected, axis: 1, at: 0), axis: 1, from: 0, to: units), 0)
-    var state = try initialState(call, layer) ?? (layer.className == "LSTM" ? [zero, zero] : [zero])
-    let mask = sequenceMask(call)
-    var outputs: [ValueID] = []
-    let activationName = layer.config["activation"]
-    let gateName = layer.config["recurrent_activation"]
-    let outer = e.scope
-    e.scope = hint.map { "\(outer)/\($0)" } ?? outer
-    defer { e.scope = outer }
+    var state = initial ?? [ValueID](repeating: zero, count: layer.stateCount)
+    let activationName = call.config["activation"] ?? .string("tanh")
+    let gateName = call.config["recurrent_activation"] ?? .string("sigmoid")
+    var outputs = [ValueID?](repeating: nil, count: count)
+    var last = zero
     for step in 0..<count {
-      let time = reversed ? count - 1 - step : step
+      let time = layer.isReversed ? count - 1 - step : step
       let input = try e.gather(projected, axis: 1, at: time)
       let before = state
       func part(_ value: ValueID, _ index: Int, _ builder: inout KerasBuilder) throws(Failure) -> ValueID {
         gates == 1 ? value : try builder.e.slice(value, axis: 1, from: index * units, to: (index + 1) * units)
       }
-      switch layer.className {
-      case "LSTM":
+      switch layer.kind {
+      case .lstm:
         let all = try e.add(input, try e.matMul(state[0], recurrent))
-        let i = try gate(gateName, try part(all, 0, &self), inner)
-        let f = try gate(gateName, try part(all, 1, &self), inner)
-        let c = try activation(activationName, try part(all, 2, &self), inner)
-        let o = try gate(gateName, try part(all, 3, &self), inner)
+        let i = try activation(gateName, try part(all, 0, &self), call)
+        let f = try activation(gateName, try part(all, 1, &self), call)
+        let c = try activation(activationName, try part(all, 2, &self), call)
+        let o = try activation(gateName, try part(all, 3, &self), call)
         let cell = try e.add(try e.multiply(f, state[1]), try e.multiply(i, c))
-        state = [try e.multiply(o, try activation(activationName, cell, inner)), cell]
-      case "GRU":
+        state = [try e.multiply(o, try activation(activationName, cell, call)), cell]
+      case .gru:
         let h = state[0]
         let candidate: ValueID
         let z: ValueID
-        if isAfter {
+        if layer.isAfter {
           var own = try e.matMul(h, recurrent)
           if let stateBias { own = try e.add(own, stateBias) }
-          z = try gate(gateName, try e.add(try part(input, 0, &self), try part(own, 0, &self)), inner)
-          let r = try gate(gateName, try e.add(try part(input, 1, &self), try part(own, 1, &self)), inner)
-          candidate = try activation(activationName, try e.add(try part(input, 2, &self), try e.multiply(r, try part(own, 2, &self))), inner)
+          z = try activation(gateName, try e.add(try part(input, 0, &self), try part(own, 0, &self)), call)
+          let r = try activation(gateName, try e.add(try part(input, 1, &self), try part(own, 1, &self)), call)
+          candidate = try activation(activationName, try e.add(try part(input, 2, &self), try e.multiply(r, try part(own, 2, &self))), call)
         } else {
           let both = try e.matMul(h, try e.slice(recurrent, axis: 1, from: 0, to: 2 * units))
-          z = try gate(gateName, try e.add(try part(input, 0, &self), try part(both, 0, &self)), inner)
-          let r = try gate(gateName, try e.add(try part(input, 1, &self), try part(both, 1, &self)), inner)
+          z = try activation(gateName, try e.add(try part(input, 0, &self), try part(both, 0, &self)), call)
+          let r = try activation(gateName, try e.add(try part(input, 1, &self), try part(both, 1, &self)), call)
           let rest = try e.matMul(try e.multiply(r, h), try e.slice(recurrent, axis: 1, from: 2 * units, to: 3 * units))
-          candidate = try activation(activationName, try e.add(try part(input, 2, &self), rest), inner)
+          candidate = try activation(activationName, try e.add(try part(input, 2, &self), rest), call)
         }
         state = [try e.add(try e.multiply(z, h), try e.multiply(try e.subtract(try e.scalar(1, like: z), z), candidate))]
-      default: state = [try activation(activationName, try e.add(input, try e.matMul(state[0], recurrent)), inner)]
+      case .simple: state = [try activation(activationName, try e.add(input, try e.matMul(state[0], recurrent)), call)]
       }
+      var output = state[0]
       if let mask {
-        // A masked step leaves the state as it was.
+        // A masked step leaves the state as it was, and gives what the step before gave.
         let active = try e.slice(mask, axis: 1, from: time, to: time + 1)
+        output = try e.select(active, output, zeroesMasked ? zero : last)
         for index in state.indices { state[index] = try e.select(active, state[index], before[index]) }
       }
-      outputs.append(state[0])
+      outputs[time] = output
+      last = output
     }
-    let isSequence = hint == nil && layer.config["return_sequences"]?.bool ?? false
-    return Run(outputs: outputs, state: state, stacked: isSequence ? try stacked(outputs) : nil)
+    var sequence: ValueID?
+    if wantsSequence {
+      var rows: [ValueID] = []
+      for output in outputs { if let output { rows.append(try e.unsqueeze(output, [1])) } }
+      sequence = try e.concat(rows, axis: 1)
+    }
+    return RecurrentRun(sequence: sequence, last: last, state: state)
   }
+}
 
-  private mutating func gate(_ name: JSON?, _ x: ValueID, _ call: LayerCall) throws(Failure) -> ValueID {
-    name == nil ? try e.unary(.sigmoid, x, "Sigmoid") : try activation(name, x, call)
+/// The variables of one recurrent layer.
+private struct RecurrentWeights {
+  let units: Int
+  /// (input, gates·units) and (units, gates·units), in the type the layer computes in.
+  let kernel, recurrent: Tensor
+  let inputBias, stateBias: [Double]?
+
+  init(_ layer: RecurrentLayer, _ x: ValueID, _ builder: inout KerasBuilder) throws(Failure) {
+    let call = layer.call
+    let units = try call.positive("units")
+    self.units = units
+    guard units < 1 << 24, try builder.e.rank(x) == 3 else { throw call.wrong("\(units) units for an input of rank \(try builder.e.rank(x))") }
+    let (rows, gates) = (try builder.e.size(x, 2), layer.gates)
+    let type = try builder.e.element(x)
+    let store = builder.store
+    func matrix(_ name: String, _ index: Int, _ rows: Int) throws(Failure) -> Tensor {
+      let tensor = try store.variable(call.path, [name], index, hint: layer.hint)
+      try KerasBuilder.check(tensor, [rows, gates * units], "\(call.path.name)/\(name)")
+      return try tensor.converted(to: type)
+    }
+    kernel = try matrix("kernel", 0, rows)
+    recurrent = try matrix("recurrent_kernel", 1, units)
+    guard call.flag("use_bias", true) else {
+      (inputBias, stateBias) = (nil, nil)
+      return
+    }
+    let tensor = try store.variable(call.path, ["bias"], 2, hint: layer.hint)
+    try KerasBuilder.check(tensor, layer.isAfter ? [2, gates * units] : [gates * units], "\(call.path.name)/bias")
+    guard let values = tensor.doubles() else { throw call.wrong("its bias is \(tensor.type)") }
+    inputBias = Array(values.prefix(gates * units))
+    stateBias = layer.isAfter ? Array(values.suffix(gates * units)) : nil
   }
+}
 
-  private mutating func initialState(_ call: LayerCall, _ layer: KerasLayer) throws(Failure) -> [ValueID]? {
-    guard let given = call.argument(1, "initial_state") else { return nil }
-    guard call.layer.className != "Bidirectional" else { throw call.refused("initial states") }
-    var result: [ValueID] = []
-    for entry in try tensors(given, call) { result.append(try autocast(try value(entry, call), call)) }
-    guard result.count == (layer.className == "LSTM" ? 2 : 1) else { throw call.wrong("it is given \(result.count) states") }
-    return result
+/// Keras's activations as the recurrent operators of ONNX name them; nil where one of them has no name there.
+private struct OperatorActivations {
+  private(set) var words: [String] = []
+  private(set) var alphas: [Float] = []
+  private(set) var betas: [Float] = []
+
+  init?(_ layer: RecurrentLayer, version: Int) {
+    let own = layer.call.config["activation"]
+    let gate = layer.call.config["recurrent_activation"]
+    let names: [(JSON?, String)] =
+      switch layer.kind {
+      case .lstm: [(gate, "sigmoid"), (own, "tanh"), (own, "tanh")]
+      case .gru: [(gate, "sigmoid"), (own, "tanh")]
+      case .simple: [(own, "tanh")]
+      }
+    for (json, standard) in names {
+      let name = json == nil ? standard : json?.string ?? json?["config"]?.string
+      switch name {
+      case "tanh": words.append("Tanh")
+      case "sigmoid": words.append("Sigmoid")
+      case "relu": words.append("Relu")
+      case "softsign": words.append("Softsign")
+      case "softplus": words.append("Softplus")
+      case "hard_sigmoid":
+        words.append("HardSigmoid")
+        alphas.append(version == 2 ? 0.2 : 1.0 / 6)
+        betas.append(0.5)
+      case "elu":
+        words.append("Elu")
+        alphas.append(1)
+      case "linear":
+        words.append("Affine")
+        alphas.append(1)
+        betas.append(0)
+      default: return nil
+      }
+    }
+  }
+}
+
+extension Tensor {
+  /// Blocks of rows in another order.
+  fileprivate func pickingBlocks(_ order: [Int], of rows: Int) throws(Failure) -> Tensor {
+    if order == Array(order.indices) { return self }
+    guard let first = dims.first, first == rows * order.count else { throw Failure(.shapeMismatch, "\(Shape(dims)) in blocks of \(rows)") }
+    let blocks = try reshaped([order.count, rows] + dims.dropFirst())
+    guard let values = blocks.doubles() else { throw Failure(.typeMismatch, "\(elementType.name) cannot be reordered here") }
+    let size = values.count / order.count
+    return try Tensor.filled(order.flatMap { values[$0 * size..<($0 + 1) * size] }, dims: dims, elementType)
   }
 }

@@ -7,7 +7,7 @@ extension KerasBuilder {
   /// Dimensions without the batch, of which one may be open, for `count` elements.
   func target(_ dims: [Int], of value: ValueID, from axis: Int = 1, _ call: LayerCall) throws(Failure) -> [Dim] {
     let own = try e.shape(value)
-    guard dims.allSatisfy({ $0 >= -1 }), dims.filter({ $0 == -1 }).count <= 1 else { throw call.wrong("the shape \(dims) is no shape") }
+    guard own.count >= axis, dims.allSatisfy({ $0 >= -1 }), dims.filter({ $0 == -1 }).count <= 1 else { throw call.wrong("the shape \(dims) is no shape") }
     guard let open = dims.firstIndex(of: -1) else { return Array(own[..<axis]) + dims.map { Dim($0) } }
     guard let all = Shape.product(own[axis...]), let known = dims.filter({ $0 != -1 }).checkedProduct, let rest = all.dividedExactly(by: Dim(known)) else {
       throw call.wrong("\(Shape(own)) cannot become \(dims)")
@@ -20,6 +20,8 @@ extension KerasBuilder {
   mutating func reshaping(_ call: LayerCall) throws(Failure) -> ValueID {
     let x = try input(call)
     let rank = try e.rank(x)
+    let isSpatial = ["ZeroPadding", "Cropping", "UpSampling"].contains { call.layer.className.hasPrefix($0) }
+    guard rank >= (isSpatial ? 3 : 1) else { throw call.wrong("its input has rank \(rank)") }
     switch call.layer.className {
     case "Reshape":
       guard
@@ -40,10 +42,10 @@ extension KerasBuilder {
       let n = try call.positive("n")
       let row = try e.unsqueeze(x, [1])
       return try e.emit(.layout(.tile), [row, try e.integers([1, n, 1])], "Tile")
-    case "ZeroPadding1D", "ZeroPadding2D":
+    case "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D":
       let pairs = try pairs(call, "padding", rank - 2)
       return try e.pad(x, before: around(pairs.map { $0[0] }, call), after: around(pairs.map { $0[1] }, call))
-    case "Cropping1D", "Cropping2D":
+    case "Cropping1D", "Cropping2D", "Cropping3D":
       let pairs = try pairs(call, "cropping", rank - 2)
       var y = x
       for (index, pair) in pairs.enumerated() where pair != [0, 0] {
@@ -55,9 +57,17 @@ extension KerasBuilder {
       let factors =
         call.config["size"]?.ints ?? (call.config["size"]?.int).map { [Int](repeating: $0, count: rank - 2) } ?? [Int](repeating: 2, count: rank - 2)
       guard factors.count == rank - 2, factors.allSatisfy({ (1...4096).contains($0) }) else { throw call.wrong("'size' is wrong") }
+      let first = call.isChannelsFirst ? 2 : 1
+      let interpolation = call.word("interpolation", "nearest")
+      // Repetition needs no sizes, so that axes may be open.
+      if interpolation == "nearest" { return try upsampled(x, factors, first: first) }
       var sizes: [Int] = []
-      for (index, factor) in factors.enumerated() { sizes.append(try e.size(x, (call.isChannelsFirst ? 2 : 1) + index) * factor) }
-      return try resized(x, sizes, call.word("interpolation", "nearest"), call)
+      for (index, factor) in factors.enumerated() {
+        let size = try e.size(x, first + index)
+        guard size <= 1 << 20 else { throw call.refused("an image of \(size) rows or columns") }
+        sizes.append(size * factor)
+      }
+      return try resized(x, Resampling(sizes, interpolation), channelsFirst: call.isChannelsFirst, call)
     }
   }
 
@@ -81,41 +91,6 @@ extension KerasBuilder {
     return result
   }
 
-  /// Half-pixel centers, as all of Keras has them.
-  mutating func resized(_ x: ValueID, _ sizes: [Int], _ interpolation: String, _ call: LayerCall) throws(Failure) -> ValueID {
-    let turned = try channelsFirst(x, call)
-    let mode: ResizeOp.Mode
-    switch interpolation {
-    case "nearest": mode = .nearest
-    case "bilinear": mode = .linear
-    case "bicubic": mode = .cubic
-    default: throw call.refused("the interpolation '\(interpolation)'")
-    }
-    let dims = try e.shape(turned)
-    var scales: [Float] = [1, 1]
-    for (axis, size) in sizes.enumerated() {
-      guard let own = dims[2 + axis].value, own > 0 else { throw call.refused("resizing an open axis") }
-      scales.append(Float(size) / Float(own))
-    }
-    let op = ResizeOp(mode: mode, coordinates: .halfPixel, nearest: .roundPreferCeil)
-    var operands: [ValueID?] = [turned, nil, nil, nil]
-    if let whole = Shape(dims).concrete {
-      operands[3] = try e.integers([whole[0], whole[1]] + sizes, "sizes")
-    } else {
-      // Sizes would need the batch; scales are exact for whole factors and come out even otherwise.
-      operands[2] = e.constant("scales", try Tensor(float32: scales, dims: [scales.count]))
-      for (axis, size) in sizes.enumerated() {
-        guard let own = dims[2 + axis].value, Int((Float(own) * scales[2 + axis]).rounded(.down)) == size else {
-          operands[2] = nil
-          let batch = try e.emit(.generator(.shape(start: 0, end: 2)), [turned], "Shape")
-          operands[3] = try e.concat([batch, try e.integers(sizes, "sizes")], axis: 0)
-          break
-        }
-      }
-    }
-    return try channelsBack(try e.emit(.indexing(.resize(op)), operands.droppingLastNil, "Resize"), call)
-  }
-
   mutating func preprocessing(_ call: LayerCall) throws(Failure) -> ValueID {
     let x = try input(call)
     switch call.layer.className {
@@ -124,26 +99,9 @@ extension KerasBuilder {
       return try scaledBy(scaled, call.config["offset"], standard: 0, .add, "Add", call)
     case "Normalization": return try adapted(x, call)
     case "Resizing":
-      let (height, width) = (try call.positive("height"), try call.positive("width"))
-      guard !call.flag("crop_to_aspect_ratio", false), !call.flag("pad_to_aspect_ratio", false), !call.flag("antialias", false) else {
-        throw call.refused("cropping, padding or antialiasing while resizing")
-      }
-      return try resized(x, [height, width], call.word("interpolation", "bilinear"), call)
-    default:
       let sizes = [try call.positive("height"), try call.positive("width")]
-      let first = call.isChannelsFirst ? (try e.rank(x)) - 2 : (try e.rank(x)) - 3
-      guard first >= 0 else { throw call.wrong("it is called with no image") }
-      let own = [try e.size(x, first), try e.size(x, first + 1)]
-      guard zip(own, sizes).allSatisfy({ $0 >= $1 }) else {
-        // Smaller images are resized so that they cover it, then cropped.
-        throw call.refused("an image of \(own[0]) x \(own[1]) to \(sizes[0]) x \(sizes[1])")
-      }
-      var y = x
-      for index in 0..<2 where own[index] != sizes[index] {
-        let start = (own[index] - sizes[index]) / 2
-        y = try e.slice(y, axis: first + index, from: start, to: start + sizes[index])
-      }
-      return y
+      return try resized(x, Resampling(sizes, call.word("interpolation", "bilinear"), options: call.config), channelsFirst: call.isChannelsFirst, call)
+    default: return try centerCropped(x, [try call.positive("height"), try call.positive("width")], call)
     }
   }
 
@@ -152,7 +110,7 @@ extension KerasBuilder {
     if let number = json?.double ?? (json == nil ? standard : nil) {
       return number == standard ? x : try e.emit(.binary(op), [x, try e.scalar(number, like: x)], label)
     }
-    guard let json, let array = KerasBuilder.nested(Argument(json)) else { throw call.wrong("its numbers cannot be read") }
+    guard let json, let array = KerasBuilder.nested(json) else { throw call.wrong("its numbers cannot be read") }
     return try e.emit(.binary(op), [x, try e.floats(array.values, dims: array.dims, try e.element(x), label)], label)
   }
 
@@ -164,7 +122,7 @@ extension KerasBuilder {
       call.config["axis"]?.ints ?? (call.config["axis"]?.int).map { [$0] } ?? (call.config["axis"] == nil && call.config.object?["axis"] != nil ? [] : [-1])
     for index in axes.indices { axes[index] = try e.axis(axes[index], rank: rank) }
     func moments(_ key: String, _ index: Int) throws(Failure) -> Tensor {
-      if let json = call.config[key], let array = KerasBuilder.nested(Argument(json)) { return try Tensor.filled(array.values, dims: array.dims, .float32) }
+      if let json = call.config[key], let array = KerasBuilder.nested(json) { return try Tensor.filled(array.values, dims: array.dims, .float32) }
       return try store.variable(call.path, [key], index)
     }
     func laid(_ tensor: Tensor) throws(Failure) -> (values: [Double], dims: [Int]) {

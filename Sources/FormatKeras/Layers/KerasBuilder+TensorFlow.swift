@@ -16,10 +16,20 @@ extension KerasBuilder {
     let names = [
       "add": "Add", "subtract": "Subtract", "multiply": "Multiply", "truediv": "TrueDivide", "divide": "Divide", "greater": "Greater", "less": "Less",
       "greater_equal": "GreaterEqual", "less_equal": "LessEqual", "equal": "Equal", "maximum": "Maximum", "minimum": "Minimum", "pow": "Power",
-      "logical_and": "LogicalAnd", "logical_or": "LogicalOr", "mul": "Multiply", "sub": "Subtract", "realdiv": "TrueDivide",
+      "logical_and": "LogicalAnd", "squared_difference": "SquaredDifference", "floormod": "Mod", "mod": "Mod", "floor_mod": "Mod", "floordiv": "FloorDivide",
+      "logical_xor": "LogicalXor", "not_equal": "NotEqual", "divide_no_nan": "DivideNoNan", "div_no_nan": "DivideNoNan", "atan2": "Arctan2",
+      "logical_or": "LogicalOr", "mul": "Multiply", "sub": "Subtract", "realdiv": "TrueDivide",
     ]
     if let name = names[word] { return [try binary(name, call.argument(0, "x"), call.argument(1, "y") ?? call.argument(1, "b"), call)] }
     switch word {
+    case "add_n":
+      var sum: ValueID?
+      for entry in try tensors(call.argument(0, "inputs"), call) {
+        let next = try value(entry, call)
+        sum = try sum.map { (sum) throws(Failure) in try e.add(sum, next) } ?? next
+      }
+      guard let sum else { throw call.wrong("it adds nothing") }
+      return [sum]
     case "concat", "stack":
       return [
         try joined(
@@ -116,14 +126,94 @@ extension KerasBuilder {
         throw call.wrong("'paddings' is wrong")
       }
       return [try e.pad(x, before: pairs.map { $0[0] }, after: pairs.map { $0[1] }, value: named("constant_values")?.double ?? 0)]
-    case "extract_image_patches", "extract_image_patches_v2":
+    case "extract_image_patches", "extract_image_patches_v2", "extract_patches":
       guard let size = named("sizes")?.ints, size.count == 4, let steps = named("strides")?.ints, steps.count == 4 else {
         throw call.wrong("'sizes' is missing")
       }
-      return [try patches(x, .list([.int(size[1]), .int(size[2])]), .list([.int(steps[1]), .int(steps[2])]), named("padding")?.string ?? "valid", call)]
+      return [
+        try patches(
+          x, .list([.int(size[1]), .int(size[2])]), .list([.int(steps[1]), .int(steps[2])]), named("padding")?.string ?? "valid",
+          dilation: (named("rates") ?? named("dilations"))?.ints?.dropFirst().first ?? 1, call)
+      ]
     case "identity", "stop_gradient": return [x]
-    default: throw Failure(.unknownOperator, "the function '\(function)' is not known", at: .element(call.path.name))
+    case "l2_normalize":
+      let axes = (call.argument(1, "axis") ?? named("dim"))?.ints ?? [-1]
+      let squares = try e.reduce(.sum, try e.multiply(x, x), axes: axes, keep: true, "ReduceSum")
+      return [try e.divide(x, try e.unary(.sqrt, try e.maximum(squares, named("epsilon")?.double ?? 1e-12), "Sqrt"))]
+    case "matrix_band_part", "band_part":
+      guard let lower = call.argument(1, "num_lower")?.int, let upper = call.argument(2, "num_upper")?.int else { throw call.refused("a computed band") }
+      func cut(_ x: ValueID, _ k: Int, isUpper: Bool, _ e: inout Emitter) throws(Failure) -> ValueID {
+        try e.emit(.indexing(.trilu(upper: isUpper)), [x, try e.constantScalar(Int64(k))], "Trilu")
+      }
+      let above = lower < 0 ? x : try cut(x, -lower, isUpper: true, &e)
+      return [upper < 0 ? above : try cut(above, upper, isUpper: false, &e)]
+    case "bias_add":
+      let bias = try value(call.argument(1, "bias"), call, like: try e.element(x))
+      let isFirst = named("data_format")?.string?.hasPrefix("NC") ?? false
+      guard rank >= 2 else { throw call.wrong("its input has rank \(rank)") }
+      return [try e.add(x, isFirst ? try e.unsqueeze(bias, Array(1..<(rank - 1))) : bias)]
+    case "resize", "resize_v2", "resize_images_v2":
+      guard let size = call.argument(1, "size")?.ints, size.count == 2 else { throw call.wrong("'size' is missing") }
+      var target = Resampling(size, named("method")?.string ?? "bilinear")
+      target.antialiases = named("antialias")?.bool ?? false
+      guard !(named("preserve_aspect_ratio")?.bool ?? false) else { throw call.refused("an image that keeps its proportions") }
+      return [try resized(x, target, channelsFirst: false, call)]
+    case "avg_pool2d", "max_pool2d", "avg_pool", "max_pool", "avg_pool_v2", "max_pool_v2":
+      func window(_ argument: Argument?) -> [Int]? {
+        guard let values = argument?.ints else { return nil }
+        return values.count == 4 ? [values[1], values[2]] : values
+      }
+      guard rank == 4, named("data_format")?.string ?? "NHWC" == "NHWC", let size = window(call.argument(1, "ksize")) else {
+        throw call.refused("this form of pooling")
+      }
+      var pooling = renamed(call, word.hasPrefix("avg") ? "AveragePool" : "MaxPool", [.tensor(x)])
+      pooling.named["pool_size"] = .list(size.map { .int($0) })
+      pooling.named["strides"] = .list((window(call.argument(2, "strides")) ?? size).map { .int($0) })
+      pooling.named["padding"] = .string((call.argument(3, "padding")?.string ?? "valid").lowercased())
+      return try operation(pooling)
+    default:
+      // The others have a twin among Keras 3's operations, some with other names for the arguments.
+      guard let twin = KerasBuilder.twins[word] else {
+        throw Failure(.unknownOperator, "the function '\(function)' is not known", at: .element(call.path.name))
+      }
+      var same = renamed(call, twin, [.tensor(x)])
+      for (from, to) in [
+        ("keep_dims", "keepdims"), ("dimension", "axis"), ("reduction_indices", "axis"), ("depth", "num_classes"), ("y", "x2"), ("diagonal", "k"),
+        ("multiples", "repeats"),
+      ] {
+        if same.named[to] == nil, let value = same.named[from] { same.named[to] = value }
+      }
+      if word == "argmax" || word == "argmin", let first = try operation(same).first { return [try e.emit(.cast(to: .int64), [first], "Cast")] }
+      if word == "one_hot" { same.named["num_classes"] = call.argument(1, "depth") }
+      if word == "repeat" { same.named["repeats"] = call.argument(1, "repeats") }
+      if word == "reverse" { same.named["axis"] = call.argument(1, "axis") }
+      if word == "sort" || word == "argsort", (named("direction")?.string ?? "ASCENDING") != "ASCENDING" { throw call.refused("the other direction") }
+      return try operation(same)
     }
+  }
+
+  private static let twins: [String: String] = [
+    "argmax": "Argmax", "argmin": "Argmin", "one_hot": "OneHot", "repeat": "Repeat", "repeat_with_axis": "Repeat", "reverse": "Flip", "reverse_v2": "Flip",
+    "log_softmax": "LogSoftmax", "log_softmax_v2": "LogSoftmax", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sign": "Sign", "cumsum": "Cumsum",
+    "cumprod": "Cumprod", "reduce_logsumexp": "Logsumexp",
+    "reduce_any": "Any", "reduce_all": "All", "reduce_std": "Std", "reduce_variance": "Var", "zeros_like": "ZerosLike", "zeros_like_v2": "ZerosLike",
+    "ones_like": "OnesLike", "ones_like_v2": "OnesLike", "top_k": "TopK", "sort": "Sort", "argsort": "Argsort", "sin": "Sin", "cos": "Cos", "tan": "Tan",
+    "sinh": "Sinh", "cosh": "Cosh", "asin": "Arcsin", "acos": "Arccos", "atan": "Arctan", "asinh": "Arcsinh", "acosh": "Arccosh", "atanh": "Arctanh",
+    "expm1": "Expm1", "log1p": "Log1p", "log_sigmoid": "LogSigmoid", "reciprocal": "Reciprocal", "logical_not": "LogicalNot",
+    "is_nan": "Isnan", "is_inf": "Isinf", "is_finite": "Isfinite", "erfc": "Erfc",
+    "unstack": "Unstack", "space_to_depth": "SpaceToDepth",
+    "depth_to_space": "DepthToSpace", "space_to_depth_v2": "SpaceToDepth", "depth_to_space_v2": "DepthToSpace", "broadcast_to": "BroadcastTo",
+    "count_nonzero": "CountNonzero", "tensordot": "Tensordot", "rgb_to_grayscale": "RGBToGrayscale", "reduce_euclidean_norm": "Norm",
+    "norm": "Norm", "norm_v2": "Norm",
+  ]
+
+  /// The call as that of an operation of Keras 3.
+  private func renamed(_ call: LayerCall, _ name: String, _ positional: [Argument]) -> LayerCall {
+    var result = call
+    result.layer.className = name
+    result.layer.config = .object([:])
+    result.positional = positional + call.positional.dropFirst()
+    return result
   }
 
   /// An entry of `slice_spec`.

@@ -167,7 +167,32 @@ struct KerasBuilder {
     }
   }
 
-  /// A nested list of numbers as an array.
+  /// A nested list of numbers as an array: those of a constant may be many.
+  static func nested(_ json: JSON?) -> (values: [Double], dims: [Int], isInteger: Bool)? {
+    var values: [Double] = []
+    var isInteger = true
+    func collect(_ json: JSON) -> [Int]? {
+      switch json {
+      case .integer(let value): values.append(Double(value))
+      case .number(let value):
+        values.append(value)
+        isInteger = false
+      case .bool(let value): values.append(value ? 1 : 0)
+      case .array(let entries):
+        var dims: [Int]?
+        for entry in entries {
+          guard let inner = collect(entry), dims == nil || dims == inner else { return nil }
+          dims = inner
+        }
+        return [entries.count] + (dims ?? [])
+      default: return nil
+      }
+      return []
+    }
+    guard let json, let dims = collect(json) else { return nil }
+    return (values, dims, isInteger)
+  }
+
   static func nested(_ argument: Argument) -> (values: [Double], dims: [Int], isInteger: Bool)? {
     guard case .list(let entries) = argument else {
       return argument.double.map { ([$0], [], argument.int != nil && { if case .int = argument { true } else { false } }()) }
@@ -220,9 +245,27 @@ struct KerasBuilder {
     let id = try e.weight(key) { () throws(Failure) in
       let tensor = try store.variable(path, names, index, hint: hint)
       try KerasBuilder.check(tensor, dims, key)
+      if let adapter = try store.adapter(path, names, hint: hint) { return try make(try KerasBuilder.adapted(tensor, adapter, call)) }
       return try make(tensor)
     }
     return try e.cast(id, policy(call.config).compute)
+  }
+
+  /// W + A·B·(alpha/rank): Hu et al. 2021.
+  private static func adapted(_ tensor: Tensor, _ adapter: (Tensor, Tensor), _ call: LayerCall) throws(Failure) -> Tensor {
+    let (a, b) = adapter
+    guard let rank = a.dims.last, rank > 0, b.dims.first == rank, var values = tensor.doubles(), let left = a.doubles(), let right = b.doubles(),
+      values.count == left.count / rank * (right.count / rank)
+    else { throw call.wrong("its adapter does not fit the kernel") }
+    let columns = right.count / rank
+    let factor = (call.config["lora_alpha"]?.double ?? Double(rank)) / Double(rank)
+    for row in 0..<(left.count / rank) {
+      for inner in 0..<rank {
+        let weight = left[row * rank + inner] * factor
+        for column in 0..<columns { values[row * columns + column] += weight * right[inner * columns + column] }
+      }
+    }
+    return try Tensor.filled(values, dims: tensor.dims, tensor.elementType)
   }
 
   static func check(_ tensor: Tensor, _ dims: [Int?]?, _ key: String) throws(Failure) {
@@ -253,8 +296,13 @@ struct KerasBuilder {
     if !call.layer.isModel, reads(call).contains(where: { !e.isKnown($0) }) { return try opaque(call) }
     if call.layer.isModel { return try model(call) }
     if call.layer.isOperation || call.layer.className == "TFOpLambda" || call.layer.className == "SlicingOpLambda" {
-      if call.layer.isOperation { return try operation(call) }
-      return try tensorFlowOperation(call)
+      guard call.layer.isOperation else { return try tensorFlowOperation(call) }
+      do throws(Failure) {
+        return try operation(call)
+      } catch  where error.code == .unknownOperator && call.layer.module.isEmpty {
+        // Legacy files do not say which they mean.
+        return try layer(call)
+      }
     }
     if let results = try custom.call(call, &self) { return results }
     return try layer(call)
@@ -264,7 +312,7 @@ struct KerasBuilder {
     switch call.layer.className {
     case "Dense": return [try dense(call)]
     case "EinsumDense": return [try einsumDense(call)]
-    case "Embedding": return [try embedding(call)]
+    case "Embedding", "ReversibleEmbedding": return [try embedding(call)]
     case "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D", "Conv1DTranspose", "Conv2DTranspose",
       "Conv3DTranspose":
       return [try convolution(call)]
@@ -276,25 +324,37 @@ struct KerasBuilder {
       return [try passingMask(call, try activation(call.config["activation"], try input(call), call))]
     case "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "ThresholdedReLU", "SELU", "GELU": return [try passingMask(call, try activationLayer(call))]
     case "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot": return [try merge(call)]
-    case "Reshape", "Permute", "Flatten", "RepeatVector", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "UpSampling1D", "UpSampling2D":
+    case "Reshape", "Permute", "Flatten", "RepeatVector", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping1D", "Cropping2D",
+      "Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D":
       return [try reshaping(call)]
     case "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling3D",
-      "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "MaxPooling3D", "AveragePooling3D":
+      "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "MaxPooling3D", "AveragePooling3D", "AdaptiveAveragePooling1D",
+      "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D":
       return [try pooling(call)]
     case "Rescaling", "Normalization", "Resizing", "CenterCrop": return [try preprocessing(call)]
     case "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization",
       "Identity", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "RandomErasing", "RandomHeight",
       "RandomWidth", "MixUp", "CutMix", "RandAugment", "RandomColorJitter", "RandomColorDegeneration", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
       "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear", "Solarization", "AutoContrast",
-      "Equalization", "AugMix":
+      "Equalization", "AugMix", "RandomElasticTransform", "RandomApply", "RandomChoice":
       // At inference the value as it is.
       return [try passingMask(call, try input(call))]
-    case "RandomCrop": return [try preprocessing(call)]
-    case "LSTM", "GRU", "SimpleRNN", "Bidirectional": return try recurrent(call)
+    case "RandomCrop":
+      // At inference Keras 2 resizes what has the target's proportions, Keras 3 leaves the image as it is.
+      guard version == 2 else { return [try input(call)] }
+      var target = Resampling([try call.positive("height"), try call.positive("width")], "bilinear")
+      target.crops = true
+      return [try resized(try input(call), target, channelsFirst: call.isChannelsFirst, call)]
+    case "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "CuDNNLSTM", "CuDNNGRU": return try recurrent(call)
+    case "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D": return try convolutionalRecurrence(call)
+    case "CategoryEncoding", "Discretization": return [try encoding(call)]
+    case "Pipeline", "SpectralNormalization": return try wrapper(call)
     case "TimeDistributed": return [try timeDistributed(call)]
     case "Masking": return [try masking(call)]
     case "InputLayer": throw call.wrong("an input inside a model")
-    default: return try opaque(call)
+    default:
+      guard call.layer.module.isEmpty, !call.layer.isOperation else { return try opaque(call) }
+      do throws(Failure) { return try operation(call) } catch  where error.code == .unknownOperator { return try opaque(call) }
     }
   }
 

@@ -67,7 +67,8 @@ enum Mixing {
     }
     let tokens = view.labels.factors(input, .token).size ?? 1
     var block = AttentionBlock(
-      family: .tokenMixing, queryTokens: tokens, keyTokens: tokens, input: view.original(of: input), output: view.original(of: value),
+      family: .tokenMixing, queryTokens: tokens, keyTokens: tokens, input: view.original(of: input) ?? view.original(of: view.trace(input).root),
+      output: view.original(of: value),
       anchor: view.original(of: id) ?? id,
       weights: linears.compactMap { linear in
         view.graph[linear].inputs.compactMap { $0 }.first { !view.isActivation($0) }.flatMap { view.original(of: $0) }.map {

@@ -7,25 +7,37 @@ internal import Tensors
 /// tokens, other tokens joined before or behind them.
 enum PatchEmbedding {
   static func geometry(_ view: GraphView) -> TokenGeometry? {
-    for (_, node) in view.graph.liveNodes {
+    guard let stem = stem(view), let output = view.graph[stem.convolution].output(0), let shape = view.shape(output), stem.grid.count == 2 else { return nil }
+    return joined(view, from: output, shape: shape, height: stem.grid[0], width: stem.grid[1])
+  }
+
+  /// The convolution that cuts the image into patches: the first one whose stride is its kernel, when it reads the image
+  /// itself.
+  static func stem(_ view: GraphView) -> (convolution: NodeID, patch: [Int], grid: [Int])? {
+    for (id, node) in view.graph.liveNodes {
       guard case .convolution(.conv(let window, groups: 1)) = node.op, let weight = node.input(1), let kernel = view.shape(weight)?.concrete, kernel.count == 4,
-        window.strides == Array(kernel[2...]), kernel[2] > 1 || kernel[3] > 1, let output = node.output(0), let shape = view.shape(output), shape.rank == 4,
-        let height = shape[2].value, let width = shape[3].value
+        window.strides == Array(kernel[2...]), kernel[2] > 1 || kernel[3] > 1, let image = node.input(0), readsImage(image, view), let output = node.output(0),
+        let shape = view.shape(output), shape.rank == 4
       else { continue }
-      return joined(view, from: output, shape: shape, height: height, width: width)
+      let grid = [shape[2].value, shape[3].value].compactMap { $0 }
+      return (id, Array(kernel[2...]), grid.count == 2 ? grid : [])
     }
     return nil
   }
 
-  /// Height and width of the patches that the first such convolution cuts.
-  static func patchSize(_ view: GraphView) -> [Int]? {
-    for (_, node) in view.graph.liveNodes {
-      guard case .convolution(.conv(let window, groups: 1)) = node.op, let weight = node.input(1), let kernel = view.shape(weight)?.concrete, kernel.count == 4,
-        window.strides == Array(kernel[2...]), kernel[2] > 1 || kernel[3] > 1
-      else { continue }
-      return Array(kernel[2...])
+  /// Whether nothing but scaling, casts and rearrangements stands between an input of the graph and a value.
+  private static func readsImage(_ value: ValueID, _ view: GraphView) -> Bool {
+    var value = value
+    for _ in 0..<16 {
+      guard let (_, node) = view.producer(value) else { return view.graph.inputs.contains(value) }
+      let activations = node.inputs.compactMap { $0 }.filter { view.isActivation($0) }
+      guard activations.count == 1 else { return false }
+      switch node.op {
+      case .binary, .cast, .clip, .unary, .layout, .indexing(.resize), .normalization(.batch): value = activations[0]
+      default: return false
+      }
     }
-    return nil
+    return false
   }
 
   /// Follows the patches to where other tokens join them. Slices that part the tokens again (registers are set in behind

@@ -259,7 +259,7 @@ struct ProductAttention {
     let start = outputStart
     let own = Set([query.linear, key.linear, value.linear].compactMap { $0 })
     let branch = start.map { view.branch(from: $0, own: own) }
-    let family = family(grouping, causal: bias.causal)
+    let family = family(grouping, bias)
     try checkConsistency(branch, as: family)
 
     var nodes = Set(chain.nodes + meeting.nodes + [anchor, product, meeting.node] + query.nodes + key.nodes + value.nodes)
@@ -303,7 +303,8 @@ struct ProductAttention {
 
   /// The formula that a run can be held against, where nothing but a bias stands between the products.
   private func check(_ bias: ScoreBias) -> BlockCheck? {
-    guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty, chain.factors.isEmpty,
+    guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty,
+      chain.factors.isEmpty,
       !chain.hasTemperature, !chain.isCapped, !chain.hasSink, case .softmax(.softmax(let axis)) = view.graph[anchor].op,
       let scores = view.graph[anchor].input(0),
       let rank = view.shape(scores)?.rank, let result = view.graph[meeting.node].output(0)
@@ -365,11 +366,11 @@ struct ProductAttention {
 
   // MARK: Family
 
-  private func family(_ grouping: TokenGrouping, causal: Bool) -> AttentionFamily {
+  private func family(_ grouping: TokenGrouping, _ bias: ScoreBiasReading.Reading) -> AttentionFamily {
     if contractsTokens { return .crossCovariance }
     if mixesHeads { return .talkingHeads }
     if isGrouped { return .gqa }
-    if causal { return .causal }
+    if bias.causal { return .causal }
     if view.isSampled(key.source, limit: 8), view.isSampled(value.source, limit: 8) { return .deformable }
     let selection = selection
     if queryTokens == 1, keyTokens != 1, grouping.form == .all, selection != .thinned {
@@ -382,6 +383,7 @@ struct ProductAttention {
     case .all, .units: break
     }
     if !hasOneSource { return .cross }
+    if bias.isBanded { return .window }
     if seesBeyondWindow { return .window }
     if isNonLocal { return .nonLocal }
     if queryTokens != keyTokens {
