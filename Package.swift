@@ -103,7 +103,7 @@ let package = Package(
     tests("FormatImageTests", ["FormatImage"]),
     tests("OperatorsTests", ["Operators", "Inference", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("RecognitionTests", ["Recognition", "Canonicalization", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
-    tests("ExecutionTests", ["Execution", "FormatONNX", "FormatNPZ", "TestSupport"]),
+    tests("ExecutionTests", ["Execution", "CVector", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("RewritingTests", ["Rewriting", "Canonicalization", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("ValidationTests", ["Validation", "Canonicalization", "FormatONNX", "FormatNPZ", "TestSupport"]),
     tests("ReportingTests", ["Reporting", "Validation", "TestSupport"]),

@@ -1,6 +1,6 @@
 """Measures vitconv beside cp and ONNX Runtime, alternating within one run, and prints tables.
 
-    python benchmarks/bench.py [VITCONV] [--rounds N] [--threads 1,2] [--batch 1,8] [--model NAME ...] [--exporter legacy|dynamo]
+    python benchmarks/bench.py [VITCONV] [--rounds N] [--threads 1,2] [--batch 1,8] [--model NAME ...] [--exporter legacy|dynamo] [--markdown FILE]
 
 The machine's mood hits both sides of a ratio alike, since every round measures each of them once, each in a process of its own.
 """
@@ -103,7 +103,7 @@ class Pair:
 
 
 def compare(vitconv: str, model: Path, threads: int, batch: int, rounds: int) -> Pair:
-    runs = str(max(2, 6 // batch))
+    runs = str(max(2, 5 // batch))
     sides: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     for _ in range(rounds):
         sides[1].append(alone(sys.executable, "-c", THEIRS, str(model), str(threads), str(batch), runs))
@@ -120,6 +120,11 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         print("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))), flush=True)
+
+
+def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---", *("---:" for _ in header[1:])), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def geometric_mean(values: list[float]) -> float:
@@ -148,6 +153,9 @@ def zoo(vitconv: str, arguments: argparse.Namespace) -> None:
             header = (f"{threads} thread{'s' if threads > 1 else ''}, batch {batch}", "ms", "ORT", "ratio", "load ms", "ORT", "ratio", "peak MB", "ORT", "ratio")
             print()
             table(header, rows)
+            if arguments.markdown:
+                with arguments.markdown.open("a") as file:
+                    file.write(markdown(header, rows) + "\n")
 
 
 def numbers(text: str) -> list[int]:
@@ -157,13 +165,16 @@ def numbers(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("vitconv", nargs="?", default=str(ROOT / ".build/release/vitconv"))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--model", action="append", help="one of the ten; again for more")
     parser.add_argument("--exporter", action="append", choices=["legacy", "dynamo"])
     parser.add_argument("--skip-files", action="store_true", help="leave out inspect and convert")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the models' tables there as well, as Markdown")
     arguments = parser.parse_args()
+    if arguments.markdown:
+        arguments.markdown.write_text("")
     vitconv = str(Path(arguments.vitconv).resolve())
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not arguments.skip_files:

@@ -80,8 +80,24 @@ void vc_packed_product(const VCPackedProduct *shape, const float *a, const float
 
 size_t vc_packed_product_scratch(void) { return 192 * VC_PANEL; }
 
-void vc_pack_weights(const float *b, ptrdiff_t b_row, ptrdiff_t b_column, size_t depth, size_t columns, float *packed) {
-  unit()->pack_weights(b, b_row, b_column, depth, columns, packed);
+size_t vc_panels(size_t columns) { return (columns + VC_PANEL - 1) / VC_PANEL; }
+
+void vc_pack_weights(const float *b, ptrdiff_t b_row, ptrdiff_t b_column, size_t depth, size_t columns, size_t panel, size_t panel_end, float *packed) {
+  unit()->pack_weights(b, b_row, b_column, depth, columns, panel, panel_end, packed);
+}
+
+void vc_pack_filters(const float *w, size_t channels, size_t taps, size_t columns, size_t panel, size_t panel_end, float *packed) {
+  unit()->pack_filters(w, channels, taps, columns, panel, panel_end, packed);
+}
+
+void vc_packed_convolution(const VCConvolution *shape, const float *x, const float *packed, float *y, size_t pixel, size_t pixel_end, size_t panel,
+                           size_t panel_end, float *scratch) {
+  unit()->packed_convolution(shape, x, packed, y, pixel, pixel_end, panel, panel_end, scratch);
+}
+
+size_t vc_packed_convolution_scratch(const VCConvolution *shape) {
+  // Results, a row of zeros, and for each result where the taps of its window lie.
+  return 192 * VC_PANEL + (shape->channels + 15) / 16 * 16 + 192 * shape->kernel_rows * shape->kernel_columns * (sizeof(float *) / sizeof(float));
 }
 
 VCUnit vc_unit(void) {
@@ -115,6 +131,8 @@ size_t vc_depthwise_scratch(const VCDepthwise *shape) {
 void vc_finish(const VCEpilogue *then, float *y, size_t n) { unit()->finish(then, y, n); }
 
 void vc_to_bfloat16(const float *x, uint16_t *y, size_t n) { unit()->to_bfloat16(x, y, n); }
+
+int vc_all_finite(const void *x, size_t n) { return unit()->all_finite(x, n); }
 
 int vc_has_bfloat16(void) {
 #if defined(__x86_64__)

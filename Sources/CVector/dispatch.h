@@ -14,11 +14,14 @@ struct vector_unit {
   void (*row_products)(const double *, ptrdiff_t, size_t, const double *, ptrdiff_t, size_t, size_t, double *, ptrdiff_t);
   void (*product)(const float *, ptrdiff_t, ptrdiff_t, const float *, ptrdiff_t, ptrdiff_t, float *, ptrdiff_t, size_t, size_t, size_t, float, float *);
   void (*packed_product)(const VCPackedProduct *, const float *, const float *, float *, size_t, size_t, size_t, size_t, float *);
-  void (*pack_weights)(const float *, ptrdiff_t, ptrdiff_t, size_t, size_t, float *);
+  void (*packed_convolution)(const VCConvolution *, const float *, const float *, float *, size_t, size_t, size_t, size_t, float *);
+  void (*pack_weights)(const float *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, float *);
+  void (*pack_filters)(const float *, size_t, size_t, size_t, size_t, size_t, float *);
   void (*attention)(const VCAttention *, const float *, const float *, const float *, const float *, float, float *, float *);
   void (*depthwise)(const VCDepthwise *, const float *, const float *, const float *, const VCEpilogue *, float *, size_t, size_t, size_t, float *);
   void (*finish)(const VCEpilogue *, float *, size_t);
   void (*to_bfloat16)(const float *, uint16_t *, size_t);
+  int (*all_finite)(const char *, size_t);
 };
 
 extern const struct vector_unit vc_baseline_unit;

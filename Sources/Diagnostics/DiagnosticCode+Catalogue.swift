@@ -50,6 +50,9 @@ extension DiagnosticCode {
   public static let unusualAttention = DiagnosticCode(
     4003, "attention of an unusual kind", .note, refusesInput: false,
     help: "The block attends, but a fact about it is seldom meant: a scale other than head_dim^-1/2, a mask the wrong way round, a missing residual.")
+  public static let knownFault = DiagnosticCode(
+    4004, "a known fault of an exporter", .warning, refusesInput: false,
+    help: "The graph does not compute what the model did; `vitconv convert --repair` mends it. The message names the repair.")
 
   // 5: rewriting
   public static let rewriteRefused = DiagnosticCode(
@@ -85,7 +88,7 @@ extension DiagnosticCode {
     fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
     malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
-    nonFiniteWeight, nearMiss, unusualAttention,
+    nonFiniteWeight, nearMiss, unusualAttention, knownFault,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,
     operatorNotRunnable, badRunInput, kernelFailure, nonFiniteSample, outOfMemory, modelsDiffer, indexOutOfRange, runLimit,
     usage, rewriteUnknown, rewriteParameter,

@@ -11,8 +11,10 @@ public final class ExecutionPlan {
   private enum Body {
     case fast(steps: [Step], memory: PlanMemory, views: [ValueID: View])
     case interpreted(Interpreter)
+    case samples(SampleRun)
   }
-  private let typed: TypedGraph
+  /// The graph that is run, with its shapes.
+  public let typed: TypedGraph
   private let options: RunOptions
   private let wanted: [ValueID]
   private let body: Body
@@ -31,8 +33,21 @@ public final class ExecutionPlan {
   /// - Throws: `operatorNotRunnable` at a node without kernel, or where a shape is not known before the run;
   ///   `outOfMemory` when the plan needs more than the machine has.
   public convenience init(_ typed: TypedGraph, keeping: [ValueID] = [], options: RunOptions = RunOptions()) throws(Failure) {
-    try self.init(typed, keeping: keeping, options: options, weights: WeightCache())
+    try self.init(typed, keeping: keeping, options: options, weights: WeightCache(threads: options.threads))
   }
+
+  /// A plan that runs the batch in parts; nil where it had better run as a whole.
+  init?(_ typed: TypedGraph, inParts shapes: [String: [Int]], keeping: [ValueID], options: RunOptions, weights: WeightCache) {
+    self.typed = typed
+    self.options = options
+    wanted = Array(Set(typed.graph.outputs + keeping)).sorted()
+    guard let parts = SampleRun(typed, shapes: shapes, wanted: wanted, options: options, weights: weights) else { return nil }
+    body = .samples(parts)
+    (arenaBytes, packedBytes, stepCount) = (parts.arenaBytes, weights.byteCount, parts.stepCount)
+  }
+
+  /// Whether nodes are run one by one.
+  var isInterpreted: Bool { if case .interpreted = body { true } else { false } }
 
   init(_ typed: TypedGraph, keeping: [ValueID], options: RunOptions, weights: WeightCache) throws(Failure) {
     self.typed = typed
@@ -64,8 +79,9 @@ public final class ExecutionPlan {
       steps: builder.steps, memory: PlanMemory(builder.slots, offsets: memory.offsets, arenaBytes: memory.arenaBytes), views: builder.views)
   }
 
+  /// The rest of the machine needs memory as well: what takes nearly all of it makes everything slow before it fails.
   private static func checkMemory(_ bytes: Int) throws(Failure) {
-    guard bytes <= Measurement.physicalBytes else {
+    guard bytes <= Measurement.physicalBytes / 10 * 8 else {
       throw Failure(
         .outOfMemory, "the run needs \(bytes >> 20) MiB and the machine has \(Measurement.physicalBytes >> 20) MiB", advice: "run smaller batches")
     }
@@ -82,6 +98,7 @@ public final class ExecutionPlan {
     case .interpreted(let interpreter):
       Parallel.use(threads: options.threads)
       return try interpreter.run(inputs)
+    case .samples(let parts): return try parts.run(inputs.compactMapValues(\.tensor))
     case .fast(let steps, let memory, let views): return try run(inputs.compactMapValues(\.tensor), steps, memory, views)
     }
   }

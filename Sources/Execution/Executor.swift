@@ -9,7 +9,7 @@ public import Tensors
 public final class Executor {
   public let graph: Graph
   public let options: RunOptions
-  private let weights = WeightCache()
+  private let weights: WeightCache
   private var plans: [Key: ExecutionPlan] = [:]
 
   private struct Key: Hashable {
@@ -21,6 +21,7 @@ public final class Executor {
     // Ids stay. Calls that stand for too many nodes are run as they are.
     self.graph = (try? graph.inliningCalls()) ?? graph
     self.options = options
+    weights = WeightCache(threads: options.threads)
   }
 
   /// - Parameters:
@@ -52,7 +53,12 @@ public final class Executor {
     if let plan = plans[key] { return plan }
     var sink = DiagnosticSink()
     let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink).inliningBodies(sink: &sink)
-    let plan = try ExecutionPlan(typed, keeping: keeping, options: options, weights: weights)
+    let plan: ExecutionPlan
+    if let parts = ExecutionPlan(typed, inParts: shapes, keeping: keeping, options: options, weights: weights) {
+      plan = parts
+    } else {
+      plan = try ExecutionPlan(typed, keeping: keeping, options: options, weights: weights)
+    }
     plans[key] = plan
     return plan
   }

@@ -18,6 +18,10 @@ extension PlanBuilder {
   func planLayout(_ id: NodeID, _ node: Node, _ op: LayoutOp) throws(Failure) -> Bool {
     guard let data = node.input(0), let output = node.output(0), try isSteeredByConstants(node, op) else { return false }
     let target = try dims(of: output)
+    if try planSplit(data, op, output) {
+      markDone([id])
+      return true
+    }
     switch op {
     case .reshape, .squeeze, .unsqueeze, .flatten:
       set(output, try reshaped(view(of: data), target))
@@ -51,6 +55,44 @@ extension PlanBuilder {
     return true
   }
 
+  /// Reshapes and transpositions behind each other, of which the first would have to copy: one copy at their end.
+  private func planSplit(_ data: ValueID, _ op: LayoutOp, _ output: ValueID) throws(Failure) -> Bool {
+    guard !isConstant(data) else { return false }
+    let pending = splits[data]
+    let given = if let pending { pending } else { SplitView(try view(of: data)) }
+    let target = try dims(of: output)
+    let made: SplitView
+    switch op {
+    case .reshape, .squeeze, .unsqueeze, .flatten:
+      if pending == nil, given.view.layout.reshaped(target) != nil { return false }
+      guard !given.view.layout.strides.contains(0), let result = given.reshaped(target) else { return false }
+      made = result
+    case .transpose(let permutation):
+      let rank = given.axes.count
+      let axes = permutation.isEmpty ? Array((0..<rank).reversed()) : permutation.map { $0 < 0 ? $0 + rank : $0 }
+      guard pending != nil, axes.sorted() == Array(0..<rank) else { return false }
+      made = given.permuted(axes)
+    default: return false
+    }
+    if let view = made.merged {
+      set(output, view)
+    } else if goesOnMoving(output) {
+      splits[output] = made
+    } else {
+      set(output, try copied(made))
+    }
+    return true
+  }
+
+  /// Whether the only reader moves elements as well.
+  private func goesOnMoving(_ value: ValueID) -> Bool {
+    guard let reader = onlyReader(value) else { return false }
+    switch graph[reader].op {
+    case .layout(.reshape), .layout(.squeeze), .layout(.unsqueeze), .layout(.flatten), .layout(.transpose): return true
+    default: return false
+    }
+  }
+
   func reshaped(_ view: View, _ target: [Int]) throws(Failure) -> View {
     if let layout = view.layout.reshaped(target) { return view.with(layout) }
     return try dense(view).with(Strided(dense: target))
@@ -77,12 +119,17 @@ extension PlanBuilder {
   private func planConcat(_ id: NodeID, _ node: Node, axis: Int) throws(Failure) -> Bool {
     guard let output = node.output(0) else { return false }
     if node.reads.allSatisfy({ isConstant($0) }) { return false }
-    let target = try newView(type(of: output))
-    var parts: [(source: View, target: View)] = []
-    var start = 0
+    var sources: [View] = []
     for input in node.inputs {
       guard let input else { return false }
-      let source = try plain(view(of: input))
+      sources.append(try plain(view(of: input)))
+    }
+    // In the operands' own order, if they agree.
+    let orders = Set(sources.filter { !isConstant($0) }.map(\.layout.memoryOrder))
+    let target = try newView(type(of: output), order: orders.count == 1 ? orders.first : nil)
+    var parts: [(source: View, target: View)] = []
+    var start = 0
+    for source in sources {
       let place = Strided(dims: source.dims, strides: target.layout.strides)
       parts.append((source, target.with(place, offset: start * target.layout.strides[axis])))
       start += source.dims[axis]

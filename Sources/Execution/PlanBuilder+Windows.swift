@@ -19,6 +19,10 @@ extension PlanBuilder {
     {
       return try planPatches(id, node, weight, geometry, yDims)
     }
+    let isExact = unsafe tensor.withUnsafeBytes { bytes in
+      unsafe bytes.baseAddress.map { unsafe geometry.allows(filters: $0 + weight.offset * 4, count: weight.layout.count) } ?? false
+    }
+    guard isExact else { return false }
     let target = try newView((.float32, yDims), order: channelsLast(yDims.count))
 
     var bias = try node.input(2).map { (value) throws(Failure) in try dense(view(of: value)) }
@@ -43,6 +47,18 @@ extension PlanBuilder {
         unsafe prepared.run(
           x: memory.floats(source), bias: offset.map { unsafe UnsafePointer(memory.floats($0)) }, y: memory.floats(target),
           operands: operands.map { unsafe UnsafePointer(memory.floats($0)) })
+      }
+    } else if PackedConvolution.isFast(x: xDims, weights: wDims, groups: groups), productPrecision == .float32 {
+      let prepared = try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> PackedConvolution? in
+        guard let base = bytes.baseAddress else { return nil }
+        return try unsafe PackedConvolution(
+          x: xDims, y: yDims, weights: (base + weight.offset * 4).assumingMemoryBound(to: Float.self), window: geometry, bias: bias != nil,
+          post: after.operations, cache: weights, workspace: workspace)
+      }
+      guard let prepared else { return false }
+      release(tensor)
+      emit(nodes, "Conv", reads: [source] + extras, writes: [target]) { (memory) throws(Failure) in
+        unsafe prepared.run(x: memory.address(source), y: memory.address(target), extras: extras.map { unsafe UnsafeRawPointer(memory.address($0)) })
       }
     } else {
       let prepared = try unsafe tensor.withUnsafeBytes { (bytes) throws(Failure) -> Convolution? in

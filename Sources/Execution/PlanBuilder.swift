@@ -23,6 +23,8 @@ final class PlanBuilder {
   private(set) var views: [ValueID: View] = [:]
   /// Softmax arguments that are a sum with a bias, which the softmax adds itself.
   var biased: [ValueID: (x: View, bias: View)] = [:]
+  /// Values in the middle of a chain of reshapes and transpositions that ends in one copy.
+  var splits: [ValueID: SplitView] = [:]
   /// Attention that the graph spells out, by its last node.
   var attentions: [NodeID: AttentionMatcher.Match] = [:]
   private var done: Set<NodeID> = []
@@ -198,11 +200,16 @@ final class PlanBuilder {
 
   func set(_ value: ValueID, _ view: View) { views[value] = view }
   func markDone(_ nodes: some Sequence<NodeID>) { done.formUnion(nodes) }
-  func isReady(_ value: ValueID) -> Bool { views[value] != nil || constantTensor(value) != nil }
+  func isReady(_ value: ValueID) -> Bool { views[value] != nil || splits[value] != nil || constantTensor(value) != nil }
   func isConstant(_ view: View) -> Bool { slots[view.slot].constant != nil }
 
   func view(of value: ValueID) throws(Failure) -> View {
     if let view = views[value] { return view }
+    if let split = splits[value] {
+      let view = try copied(split)
+      views[value] = view
+      return view
+    }
     guard let tensor = constantTensor(value) else {
       throw Failure(.internalError, "'\(graph[value].name)' is read before it is planned", at: .element(graph[value].name))
     }
@@ -243,6 +250,18 @@ final class PlanBuilder {
   func plain(_ view: View) throws(Failure) -> View {
     if view.factor == 1 { return try aligned(view) }
     return try copied(view, Strided(dims: view.dims, order: view.layout.memoryOrder))
+  }
+
+  /// Its elements in memory of their own.
+  func copied(_ split: SplitView) throws(Failure) -> View {
+    let source = try aligned(split.view)
+    let target = try newView((source.element, split.dims), order: split.order)
+    let (from, to) = split.copy(to: target.layout)
+    let moved = source.with(from)
+    emit([], moved.factor == 1 ? "copy" : "scale", reads: [source], writes: [target]) { (memory) throws(Failure) in
+      unsafe PlanBuilder.copy(memory.address(source), moved, memory.address(target), to)
+    }
+    return target
   }
 
   private func copied(_ view: View, _ layout: Strided) throws(Failure) -> View {

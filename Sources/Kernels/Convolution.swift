@@ -1,4 +1,5 @@
 internal import COneDNN
+internal import CVector
 public import Diagnostics
 
 /// The geometry of a sliding window; one entry for each spatial axis.
@@ -16,6 +17,15 @@ public struct WindowGeometry: Hashable, Sendable {
     self.padBegin = padBegin
     self.padEnd = padEnd
   }
+}
+
+extension WindowGeometry {
+  /// Whether windows leave the image.
+  public var isPadded: Bool { (padBegin + padEnd).contains { $0 > 0 } }
+
+  /// Whether the fast kernels compute a convolution with these filters exactly: they multiply padding, which is no operand
+  /// of the sums, by the filters, and zero times infinity would be NaN.
+  public func allows(filters: UnsafeRawPointer, count: Int) -> Bool { unsafe !isPadded || vc_all_finite(filters, count) != 0 }
 }
 
 /// Convolution in one to three spatial axes by oneDNN: groups, dilation, padding, bias, post-operations.

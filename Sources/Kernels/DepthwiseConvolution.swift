@@ -57,16 +57,21 @@ public import Diagnostics
     workspace.prepare()
     unsafe self.taps.withUnsafeBufferPointer { packed in
       guard let packed = packed.baseAddress else { return }
-      Parallel.forEach(images * blocks * strips) { index, worker in
+      // Neighboring channels share lines of memory, so that each thread takes a run of them.
+      let total = images * blocks * strips
+      let runs = Swift.min(total, Parallel.pieces == 1 ? 1 : 2 * Parallel.pieces)
+      Parallel.forEach(runs) { run, worker in
         guard let scratch = unsafe workspace.memory(worker)?.assumingMemoryBound(to: Float.self) else { return }
-        let (strip, block, image) = (index % strips, index / strips % blocks, index / strips / blocks)
-        let start = image * shape.y_rows * shape.y_columns * shape.channels
-        var shape = shape
-        var own = unsafe then
-        unsafe own.summand = own.summand.map { unsafe $0 + start }
-        unsafe vc_depthwise(
-          &shape, x + image * shape.x_rows * shape.x_columns * shape.channels, packed + block * taps, bias, &own, y + start, block * lanes,
-          shape.y_rows * strip / strips, shape.y_rows * (strip + 1) / strips, scratch)
+        for index in total * run / runs..<total * (run + 1) / runs {
+          let (strip, block, image) = (index % strips, index / strips % blocks, index / strips / blocks)
+          let start = image * shape.y_rows * shape.y_columns * shape.channels
+          var shape = shape
+          var own = unsafe then
+          unsafe own.operand = own.operand.map { unsafe $0 + start }
+          unsafe vc_depthwise(
+            &shape, x + image * shape.x_rows * shape.x_columns * shape.channels, packed + block * taps, bias, &own, y + start, block * lanes,
+            shape.y_rows * strip / strips, shape.y_rows * (strip + 1) / strips, scratch)
+        }
       }
     }
   }

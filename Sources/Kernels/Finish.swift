@@ -54,7 +54,7 @@ struct Finish {
     }
     guard unsafe operands.count == operandCount else { preconditionFailure("a finish without its operands") }
     if scales { unsafe (result.gain, result.shift) = (operands[0], operands[1]) }
-    if adds { unsafe result.summand = operands[operandCount - 1] }
+    if adds { unsafe result.operand = operands[operandCount - 1] }
     return unsafe result
   }
 
@@ -68,7 +68,7 @@ struct Finish {
       return
     }
     for row in 0..<rows {
-      if row > 0, adds { unsafe then.summand = then.summand.map { unsafe $0 + stride } }
+      if row > 0, adds { unsafe then.operand = then.operand.map { unsafe $0 + stride } }
       unsafe vc_finish(&then, y + row * stride, count)
     }
   }

@@ -2,23 +2,17 @@ internal import CVector
 public import Diagnostics
 
 /// `C = post(scale * A B)` of rows of activations and constant weights by the own register-tile loop, with B packed once
-/// into panels of columns. Whatever follows is done to a few rows of a panel at a time, while they are in the first cache.
+/// into panels of columns. Whatever follows is done to a register tile of results before it leaves the first cache.
 ///
 /// For CPUs with AVX-512, where it is as fast as oneDNN's product, starts without generating code, and takes operands and
 /// results at any strides and any post-operations; elsewhere `MatrixProduct` is faster.
 @safe public final class PackedProduct {
-  private var shape: VCPackedProduct
+  private let shape: VCPackedProduct
   private let rows: Int
   private let weights: PackedPanels
-  private let steps: [Step]
-  private let parts: (rows: Int, panels: Int)
+  private let chain: EpilogueChain
+  private let parts: PanelParts
   private let workspace: Workspace
-
-  private enum Step {
-    case function(Pointwise.Function)
-    /// With the operand at this place; how far its next row is.
-    case binary(Pointwise.Operation, operand: Int, row: Int)
-  }
 
   /// Whether this CPU is one for which it is meant.
   public static var isFast: Bool { vc_unit() == .AVX512 }
@@ -32,75 +26,83 @@ public import Diagnostics
       throw Failure(.kernelFailure, "a product of \(a.dims) and \(b.dims)")
     }
     rows = c.dims[0]
-    var steps: [Step] = scale == 1 ? [] : [.function(.affine(scale, 0))]
-    var place = 0
+    var chain = EpilogueChain()
+    if scale != 1 { chain.append(.affine(scale, 0)) }
     func add(_ operation: Pointwise.Operation, _ layout: Strided) throws(Failure) {
       let wide = layout.dims.last == c.dims[1] && (layout.strides.last == 1 || c.dims[1] == 1)
       guard layout.rank == 2, wide, layout.dims[0] == 1 || layout.dims[0] == c.dims[0] else {
         throw Failure(.kernelFailure, "an operand of \(layout.dims) for results of \(c.dims)")
       }
-      steps.append(.binary(operation, operand: place, row: layout.dims[0] == 1 ? 0 : layout.strides[0]))
-      place += 1
+      chain.append(operation, layout.dims[0] == 1 ? .vector : .rows(layout.strides[0]))
     }
     if let bias { try add(.add, bias) }
     for operation in post {
       switch operation {
-      case .function(let function): steps.append(.function(function))
+      case .function(let function): chain.append(function)
       case .binary(let kind, let layout): try add(kind, layout)
       }
     }
-    self.steps = steps
+    self.chain = chain
     weights = try unsafe cache.panels(constantB, b)
     var shape = unsafe VCPackedProduct()
     unsafe (shape.columns, shape.depth) = (c.dims[1], a.dims[1])
     unsafe (shape.a_row, shape.a_column, shape.c_row) = (a.strides[0], a.strides[1], c.strides[0])
     unsafe self.shape = shape
-    parts = PackedProduct.split(rows, panels: (c.dims[1] + Int(VC_PANEL) - 1) / Int(VC_PANEL), depth: a.dims[1])
+    parts = PanelParts(rows: rows, columns: c.dims[1], depth: a.dims[1])
     self.workspace = workspace
     workspace.reserve(vc_packed_product_scratch() * MemoryLayout<Float>.size)
-  }
-
-  /// Columns where there are many, since then no weight is read twice; else rows.
-  private static func split(_ rows: Int, panels: Int, depth: Int) -> (rows: Int, panels: Int) {
-    let pieces = Parallel.pieces
-    guard pieces > 1, rows &* panels &* depth >= 1 << 12 else { return (1, 1) }
-    if panels >= 2 * pieces { return (1, pieces) }
-    if rows >= 24 * pieces { return (pieces, 1) }
-    let columns = Swift.min(pieces, panels)
-    return (Swift.max(1, Swift.min(pieces / columns, rows / 12)), columns)
   }
 
   /// - Parameter extras: the bias if there is one, then the operands of binary post-operations in their order.
   public func run(a: UnsafeRawPointer, c: UnsafeMutableRawPointer, extras: [UnsafeRawPointer?] = unsafe []) {
     workspace.prepare()
-    let posts = unsafe steps.map { step -> VCPost in
-      var post = unsafe VCPost()
-      switch step {
-      case .function(let function): unsafe (post.function, post.a, post.b) = function.code
-      case .binary(let operation, let operand, let row):
-        unsafe post.is_binary = 1
-        unsafe post.operation = operation.code
-        unsafe post.operand = extras[operand]?.assumingMemoryBound(to: Float.self)
-        unsafe post.operand_row = row
-      }
-      return unsafe post
-    }
     let (left, target) = unsafe (a.assumingMemoryBound(to: Float.self), c.assumingMemoryBound(to: Float.self))
-    let panels = unsafe (shape.columns + Int(VC_PANEL) - 1) / Int(VC_PANEL)
-    unsafe posts.withUnsafeBufferPointer { posts in
+    unsafe chain.prepared(extras).withUnsafeBufferPointer { posts in
       var shape = unsafe shape
       unsafe (shape.posts, shape.post_count) = (posts.baseAddress, posts.count)
       let fixed = unsafe shape
-      Parallel.forEach(parts.rows * parts.panels) { index, worker in
+      Parallel.forEach(parts.count) { index, worker in
         guard let scratch = unsafe workspace.memory(worker)?.assumingMemoryBound(to: Float.self) else { return }
-        let (row, panel) = (index / parts.panels, index % parts.panels)
+        let (rows, panels) = parts[index]
         var own = unsafe fixed
-        // Whole register tiles, as far as possible.
-        let tiles = (rows + 5) / 6
         unsafe vc_packed_product(
-          &own, left, weights.memory, target, Swift.min(tiles * row / parts.rows * 6, rows), Swift.min(tiles * (row + 1) / parts.rows * 6, rows),
-          panels * panel / parts.panels, panels * (panel + 1) / parts.panels, scratch)
+          &own, left, weights.memory, target, rows.lowerBound, rows.upperBound, panels.lowerBound, panels.upperBound, scratch)
       }
     }
+  }
+}
+
+/// The pieces of a product with packed weights: strips of rows times runs of panels.
+struct PanelParts {
+  private let rows, panels: Int
+  private let rowParts, panelParts: Int
+
+  /// Columns where there are enough for all threads to have equal shares, since then no weight is read twice; else rows.
+  init(rows: Int, columns: Int, depth: Int) {
+    let panels = vc_panels(columns)
+    (self.rows, self.panels) = (rows, panels)
+    let pieces = Parallel.pieces
+    if pieces == 1 || rows &* panels &* depth < 1 << 12 {
+      (rowParts, panelParts) = (1, 1)
+    } else if panels >= 2 * pieces || panels % pieces == 0 {
+      (rowParts, panelParts) = (1, pieces)
+    } else if rows >= 24 * pieces {
+      (rowParts, panelParts) = (pieces, 1)
+    } else {
+      panelParts = Swift.max(1, Swift.min(pieces, panels))
+      rowParts = Swift.max(1, Swift.min(pieces / panelParts, rows / 12))
+    }
+  }
+
+  var count: Int { rowParts * panelParts }
+
+  /// Strips are whole register tiles, as far as possible.
+  subscript(index: Int) -> (rows: Range<Int>, panels: Range<Int>) {
+    let (row, panel) = (index / panelParts, index % panelParts)
+    let tiles = (rows + 5) / 6
+    return (
+      Swift.min(tiles * row / rowParts * 6, rows)..<Swift.min(tiles * (row + 1) / rowParts * 6, rows),
+      panels * panel / panelParts..<panels * (panel + 1) / panelParts
+    )
   }
 }

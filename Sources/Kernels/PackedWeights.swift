@@ -26,28 +26,42 @@ internal import Glibc
   }
 }
 
-/// Constant weights in panels of columns for `PackedProduct`.
+/// Constant weights in panels of columns for `PackedProduct` and `PackedConvolution`.
 @safe final class PackedPanels {
+  /// What was packed: a matrix `[depth, columns]` at its strides, or filters.
+  fileprivate enum Source: Hashable {
+    case matrix(Strided)
+    case filters(channels: Int, taps: Int, count: Int)
+  }
   let memory: UnsafeMutablePointer<Float>
   let byteCount: Int
-  fileprivate let layout: Strided
+  fileprivate let source: Source
   private let pool: LargePages
 
-  fileprivate init(_ source: UnsafePointer<Float>, _ layout: Strided, in pool: LargePages) throws(Failure) {
-    let (depth, columns) = (layout.dims[0], layout.dims[1])
+  fileprivate init(_ weights: UnsafePointer<Float>, _ source: Source, threads: Int, in pool: LargePages) throws(Failure) {
+    let (depth, columns) =
+      switch source {
+      case .matrix(let layout): (layout.dims[0], layout.dims[1])
+      case .filters(let channels, let taps, let count): (channels * taps, count)
+      }
     let lanes = 16
     byteCount = depth * ((columns + lanes - 1) / lanes * lanes) * MemoryLayout<Float>.size
-    self.layout = layout
+    self.source = source
     self.pool = pool
     unsafe memory = try pool.allocate(byteCount).assumingMemoryBound(to: Float.self)
-    let (target, panel) = unsafe (memory, Int(VC_PANEL))
+    let target = unsafe memory
+    let panels = vc_panels(columns)
     // Panels by themselves, so that the threads share the work.
-    let parts = byteCount > 1 << 20 ? (columns + panel - 1) / panel : 1
-    let wide = parts == 1 ? columns : panel
+    let parts = byteCount > 1 << 20 ? panels : 1
+    let before = Parallel.threads
+    Parallel.use(threads: threads)
+    defer { Parallel.use(threads: before) }
     Parallel.forEach(parts) { part, _ in
-      let start = part * wide
-      unsafe vc_pack_weights(
-        source + start * layout.strides[1], layout.strides[0], layout.strides[1], depth, Swift.min(wide, columns - start), target + start * depth)
+      let (first, last) = (panels * part / parts, panels * (part + 1) / parts)
+      switch source {
+      case .matrix(let layout): unsafe vc_pack_weights(weights, layout.strides[0], layout.strides[1], depth, columns, first, last, target)
+      case .filters(let channels, let taps, _): unsafe vc_pack_filters(weights, channels, taps, columns, first, last, target)
+      }
     }
   }
 }
@@ -88,8 +102,10 @@ internal import Glibc
   private var entries: [Int: [Entry]] = [:]
   private var panels: [Int: [PackedPanels]] = [:]
   private let pool = LargePages()
+  /// Threads that pack, however few then run.
+  private let threads: Int
 
-  public init() {}
+  public init(threads: Int = 1) { self.threads = threads }
 
   /// Bytes held in packed form.
   public var byteCount: Int { entries.values.joined().reduce(0) { $0 + $1.packed.byteCount } + panels.values.joined().reduce(0) { $0 + $1.byteCount } }
@@ -110,10 +126,17 @@ internal import Glibc
   /// - Parameters:
   ///   - source: must stay valid and unchanged as long as the cache lives.
   ///   - layout: `[depth, columns]`.
-  func panels(_ source: UnsafePointer<Float>, _ layout: Strided) throws(Failure) -> PackedPanels {
-    let key = Int(bitPattern: source)
-    if let known = panels[key]?.first(where: { $0.layout == layout }) { return known }
-    let packed = try unsafe PackedPanels(source, layout, in: pool)
+  func panels(_ source: UnsafePointer<Float>, _ layout: Strided) throws(Failure) -> PackedPanels { try unsafe panels(source, .matrix(layout)) }
+
+  /// Filters `(count, channels, taps)`, dense.
+  func filters(_ source: UnsafePointer<Float>, channels: Int, taps: Int, count: Int) throws(Failure) -> PackedPanels {
+    try unsafe panels(source, .filters(channels: channels, taps: taps, count: count))
+  }
+
+  private func panels(_ weights: UnsafePointer<Float>, _ source: PackedPanels.Source) throws(Failure) -> PackedPanels {
+    let key = Int(bitPattern: weights)
+    if let known = panels[key]?.first(where: { $0.source == source }) { return known }
+    let packed = try unsafe PackedPanels(weights, source, threads: threads, in: pool)
     panels[key, default: []].append(packed)
     return packed
   }

@@ -33,7 +33,7 @@ public enum Parallel {
   }
 
   /// Calls `body(index, worker)` for each index below `count`; no two calls at one time have the same worker.
-  static func forEach(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
+  public static func forEach(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
     withoutActuallyEscaping(body) { body in
       var work = Work(body: body)
       unsafe withUnsafeMutablePointer(to: &work) { pointer in

@@ -30,11 +30,10 @@ public enum Benchmarking {
     let (graph, _) = try FormatRegistry.read(path, options: request.readOptions, sink: &sink)
     do throws(Failure) {
       let inputs = try RandomInputs.make(for: graph, shapes: request.shapes, batch: settings.batch, seed: request.seed)
-      let typed = try Inference.infer(graph, inputShapes: inputs.shapes, sink: &sink)
-      let plan = try ExecutionPlan(typed, options: options)
+      let plan = try Executor(graph, options: options).plan(inputs.shapes)
       let load = started.duration(to: clock.now)
       var times: [Double] = []
-      var profiling = Profiling(typed)
+      var profiling = Profiling(plan.typed)
       for index in 0..<(settings.warmup + settings.runs) {
         let start = clock.now
         let result = try plan.run(inputs.values)
@@ -49,7 +48,7 @@ public enum Benchmarking {
         let analysis = try ModelAnalysis.read(path, shapes: inputs.shapes)
         profile = profiling.report(threads: options.threads, blocks: analysis.recognized.blocks.map { ($0.name, $0.nodes) })
       }
-      let error = try PrecisionError.measured(typed, inputs.values, by: plan, options: options)
+      let error = try PrecisionError.measured(plan, inputs.values, options: options)
       times.sort()
       return BenchReport(
         runs: settings.runs, warmup: settings.warmup, threads: options.threads, batch: settings.batch, minMilliseconds: times[0],
@@ -71,11 +70,11 @@ public enum Benchmarking {
 
 extension PrecisionError {
   /// The error of a plan in lower precision against float32 on the same inputs; nil for other plans.
-  static func measured(_ typed: TypedGraph, _ inputs: [ValueID: Tensor], by plan: ExecutionPlan, options: RunOptions) throws(Failure) -> PrecisionError? {
+  static func measured(_ plan: ExecutionPlan, _ inputs: [ValueID: Tensor], options: RunOptions) throws(Failure) -> PrecisionError? {
     guard options.precision == .bfloat16 else { return nil }
     var precise = options
     precise.precision = .float32
-    return PrecisionError(of: try plan.run(inputs), against: try ExecutionPlan(typed, options: precise).run(inputs), outputs: typed.graph.outputs)
+    return PrecisionError(of: try plan.run(inputs), against: try ExecutionPlan(plan.typed, options: precise).run(inputs), outputs: plan.typed.graph.outputs)
   }
 
   init(of result: RunResult, against exact: RunResult, outputs: [ValueID]) {

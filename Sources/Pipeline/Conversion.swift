@@ -23,28 +23,47 @@ public enum Conversion {
     guard !rewrites.isEmpty else { return try copy(request, format) }
 
     HeapPolicy.keepFreedMemory()
-    let model = try ModelAnalysis.read(request.input, request: request.common)
+    var model = try ModelAnalysis.read(request.input, request: request.common)
     do throws(Failure) {
+      var repairs: [RepairSite] = []
+      if request.repairs {
+        let mended = try RepairCatalogue.mended(model.typed)
+        repairs = mended.sites
+        if !repairs.isEmpty { model = try model.replacingGraph(mended.graph, shapes: request.common.shapes) }
+      }
+      let facts = repairFacts(repairs, model.graph)
       var conversion = try RunningConversion(model, request)
       for rewrite in rewrites { try conversion.apply(rewrite) }
       let comparison = try conversion.comparison()
       try write(conversion.graph, format, request)
-      return try conversion.report(comparison)
+      var report = try conversion.report(comparison)
+      report.repairs = facts
+      return report
     } catch {
       throw error.located(file: request.input)
     }
+  }
+
+  private static func repairFacts(_ sites: [RepairSite], _ graph: Graph) -> [RepairFact] {
+    sites.map { RepairFact(id: $0.repair, at: Inspection.nodeName($0.node, in: graph), fault: $0.fault) }
   }
 
   /// Without rewrites the graph goes from reader to writer; its types are wanted for its cost alone, so that a graph
   /// whose types are not known is still copied.
   private static func copy(_ request: ConversionRequest, _ format: ModelFormat) throws(Failure) -> ConversionReport {
     var sink = DiagnosticSink()
-    let (graph, file) = try FormatRegistry.read(request.input, options: request.common.readOptions, sink: &sink)
+    var (graph, file) = try FormatRegistry.read(request.input, options: request.common.readOptions, sink: &sink)
+    let macs = (try? Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)).flatMap { Inspection.cost($0).macs }
+    var repairs: [RepairFact] = []
+    if request.repairs {
+      let mended = try RepairCatalogue.mended(try Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink))
+      repairs = repairFacts(mended.sites, graph)
+      graph = mended.graph
+    }
     try write(graph, format, request)
     let written = try writtenFacts(request, file)
-    let macs = (try? Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)).flatMap { Inspection.cost($0).macs }
     return ConversionReport(
-      input: request.input, output: request.output,
+      input: request.input, output: request.output, repairs: repairs,
       model: ModelChange(
         macsBefore: macs, macsAfter: macs, bytesBefore: file.byteCount, bytesAfter: written.byteCount, parametersBefore: file.parameters,
         parametersAfter: written.parameters))

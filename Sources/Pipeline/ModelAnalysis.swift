@@ -41,6 +41,13 @@ public struct ModelAnalysis: Sendable {
     return try read(path, request: request)
   }
 
+  /// The same model after an edit of its graph.
+  func replacingGraph(_ graph: Graph, shapes: [String: [Int]]) throws(Failure) -> ModelAnalysis {
+    var sink = DiagnosticSink()
+    let typed = try Inference.infer(graph, inputShapes: shapes, sink: &sink)
+    return try ModelAnalysis(path: path, file: file, typed: typed, findings: sink.diagnostics)
+  }
+
   init(path: String, file: FileFacts, typed: TypedGraph, findings: [Diagnostic]) throws(Failure) {
     self.path = path
     self.file = file

@@ -51,6 +51,8 @@ public struct ConversionRequest: Sendable {
   public var output: String
   /// `NAME[:key=value,…]`, applied in order.
   public var rewrites: [String] = []
+  /// Whether known faults of exporters are mended first.
+  public var repairs = false
   /// `all`, `auto`, indices such as `0,3-5`, or a pattern for names.
   public var blocks = "all"
   public var budget: Budget?

@@ -4,6 +4,8 @@ public import Validation
 public struct ConversionReport: Sendable {
   public var input: String
   public var output: String
+  /// Known faults of exporters that were mended.
+  public var repairs: [RepairFact]
   public var blocks: [BlockConversion]
   public var model: ModelChange
   /// The converted model against the original on held-out samples; nil where there were none.
@@ -11,14 +13,30 @@ public struct ConversionReport: Sendable {
   public var budget: BudgetOutcome?
 
   public init(
-    input: String, output: String, blocks: [BlockConversion] = [], model: ModelChange, comparison: Comparison? = nil, budget: BudgetOutcome? = nil
+    input: String, output: String, repairs: [RepairFact] = [], blocks: [BlockConversion] = [], model: ModelChange, comparison: Comparison? = nil,
+    budget: BudgetOutcome? = nil
   ) {
     self.input = input
     self.output = output
+    self.repairs = repairs
     self.blocks = blocks
     self.model = model
     self.comparison = comparison
     self.budget = budget
+  }
+}
+
+/// One fault that was mended.
+public struct RepairFact: Sendable, Hashable {
+  public var id: String
+  /// A node's name.
+  public var at: String
+  /// What was wrong there.
+  public var fault: String
+  public init(id: String, at: String, fault: String) {
+    self.id = id
+    self.at = at
+    self.fault = fault
   }
 }
 

@@ -3,6 +3,11 @@ internal import Validation
 extension ConversionReport: Report {
   public func text(_ style: TextStyle) -> String {
     var parts: [String] = []
+    if !repairs.isEmpty {
+      var table = TextTable([.left("repair"), .left("at"), .left("because")])
+      for repair in repairs { table.add([repair.id, repair.at, repair.fault]) }
+      parts.append(style.bold("repairs") + ": \(repairs.count)\n" + table.text(style))
+    }
     if !blocks.isEmpty { parts.append(blockText(style)) }
     parts.append(costText(style))
     if let comparison { parts.append(comparison.text(style, title: "converted against original")) }

@@ -93,6 +93,7 @@ extension ConversionReport {
   public var json: JSONValue {
     [
       "schema": .string(Self.schema), "input": .string(input), "output": .string(output),
+      "repairs": .array(repairs.map { ["id": .string($0.id), "at": .string($0.at), "fault": .string($0.fault)] }),
       "blocks": .array(blocks.map(\.json)),
       "model": [
         "macs_before": .init(model.macsBefore), "macs_after": .init(model.macsAfter),

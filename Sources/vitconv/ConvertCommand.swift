@@ -17,6 +17,7 @@ struct ConvertCommand: ParsableCommand {
         vitconv convert vit.onnx -o small.onnx --rewrite fcvit:kernel=5 --blocks 0,3-5 --samples images.npz
         vitconv convert vit.onnx -o small.onnx --rewrite fcvit --blocks auto --budget top1-drop=0.01 --samples images.npz \
       --report report.json
+        vitconv convert broken.onnx -o mended.onnx --repair
         vitconv convert --list-rewrites
       """)
 
@@ -66,6 +67,9 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write what was done, block by block, as JSON.", valueName: "file.json"), completion: .file(extensions: ["json"]))
   var report: String?
 
+  @Flag(help: "Mend known faults of exporters that `inspect` finds (VC4004), before any rewrite.")
+  var repair = false
+
   @Flag(help: "Print the catalogue of rewrites: id, what it does, exactness, what it needs.")
   var listRewrites = false
 
@@ -94,6 +98,7 @@ struct ConvertCommand: ParsableCommand {
     request.writing.opset = opset
     request.writing.layout = layout
     request.rewrites = rewrite
+    request.repairs = repair
     request.blocks = blocks
     request.budget = budget?.budget
     request.samples = sampleOptions.samples

@@ -207,4 +207,68 @@ struct WindowTests {
       #expect(relativeError(rowMajor(y, yLayout), expected) < 1e-5, "\(usual) \(xDims)")
     }
   }
+
+  /// The own convolution with packed filters, on every unit, in strips and panels, against the plain loop: usual windows,
+  /// channel counts that leave part of a vector, and what follows the sums.
+  @Test(arguments: VectorUnitTests.units) func packedConvolutionAgreesWithThePlainLoop(unit: VCUnit) throws {
+    guard vc_select_unit(unit) != 0 else { return }
+    defer { vc_select_widest_unit() }
+    var numbers = Numbers(25)
+    for trial in 0..<40 {
+      var (window, input, output) = Self.geometry(&numbers, axes: 2, pads: true)
+      if trial % 3 == 0 {
+        window = WindowGeometry(kernel: [3, 3], strides: [1, 1], dilations: [1, 1], padBegin: [1, 1], padEnd: [1, 1])
+        input = [numbers.int(5...20), numbers.int(5...20)]
+        output = input
+      }
+      let (batch, channels, filters, taps) = (numbers.int(1...2), numbers.int(1...40), numbers.int(1...150), window.kernel.reduce(1, *))
+      let (xDims, yDims) = ([batch, channels] + input, [batch, filters] + output)
+      let (xLayout, yLayout) = (Self.channelsLast(xDims), Self.channelsLast(yDims))
+      Parallel.use(threads: 1 + trial % 3)
+      defer { Parallel.use(threads: 1) }
+      var x = numbers.floats(xLayout.count)
+      if trial % 4 == 1 { x[numbers.int(0...x.count - 1)] = [.nan, .infinity, .leastNonzeroMagnitude][trial % 3] }
+      let (w, bias, residual) = (numbers.floats(filters * channels * taps), numbers.floats(filters), numbers.floats(yLayout.count))
+      let post: [PostOperation] = [.binary(.add, yLayout), .function(.relu)]
+      var y = [Float](repeating: 7, count: yLayout.count)
+      let cache = WeightCache()
+      try unsafe w.withUnsafeBufferPointer { w in
+        let kernel = try unsafe PackedConvolution(
+          x: xDims, y: yDims, weights: w.baseAddress!, window: window, bias: true, post: post, cache: cache, workspace: Workspace())
+        try unsafe withExtras([bias, residual]) { extras in for _ in 0..<2 { unsafe kernel.run(x: x, y: &y, extras: extras) } }
+      }
+      let xs: [Double] = rowMajor(x, xLayout).map { Double($0) }
+      let rs: [Double] = rowMajor(residual, yLayout).map { Double($0) }
+      let inSize = input.reduce(1, *)
+      var expected: [Double] = []
+      for n in 0..<batch {
+        for f in 0..<filters {
+          for place in Self.places(output) {
+            var sum = Double(bias[f])
+            Self.overWindow(window, input, place) { tap, at in
+              guard let at else { return }
+              for c in 0..<channels { sum += xs[(n * channels + c) * inSize + at] * Double(w[(f * channels + c) * taps + tap]) }
+            }
+            sum += rs[expected.count]
+            expected.append(sum < 0 ? 0 : sum)
+          }
+        }
+      }
+      #expect(relativeError(rowMajor(y, yLayout), expected) < 2e-5, "\(window) \(xDims) \(yDims)")
+    }
+  }
+
+  /// Padding is no operand: an infinite weight must not meet it as zero times infinity.
+  @Test func paddingAllowsFiniteFiltersOnly() {
+    let padded = WindowGeometry(kernel: [3, 3], strides: [1, 1], dilations: [1, 1], padBegin: [1, 0], padEnd: [0, 0])
+    let bare = WindowGeometry(kernel: [3, 3], strides: [1, 1], dilations: [1, 1], padBegin: [0, 0], padEnd: [0, 0])
+    for place in [0, 15, 16, 20] {
+      for value in [Float.infinity, -.infinity, .nan, .greatestFiniteMagnitude, .leastNonzeroMagnitude] {
+        var w = [Float](repeating: 1, count: 21)
+        w[place] = value
+        let (isAllowed, isAlways) = unsafe (padded.allows(filters: w, count: w.count), bare.allows(filters: w, count: w.count))
+        #expect(isAllowed == value.isFinite && isAlways)
+      }
+    }
+  }
 }

@@ -60,32 +60,55 @@ void vc_product(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, const float
                 size_t rows, size_t columns, size_t depth, float scale, float *scratch);
 size_t vc_product_scratch(void);
 
-/// One operation on results before they leave the cache: a function of one operand, or one with an operand of its own that
-/// lies `operand_row` elements further on for each row (0: the same for all rows), its row contiguous.
+/// What is done to results before they leave the cache: y = (f(y) * gain + shift) op operand, each part where it is not
+/// null. Gain and shift have one element for each column (channel); the operand's rows are contiguous and lie `operand_row`
+/// elements apart (0: one row for all rows of the result).
 typedef struct {
-  int is_binary;
+  int has_function;
   VCUnary function;
   float a, b;
-  VCBinary operation;
-  const float *operand;
+  const float *gain, *shift, *operand;
   ptrdiff_t operand_row;
-} VCPost;
+  VCBinary operation;
+} VCEpilogue;
+/// Does that to one row of n results in place; everything in `then` starts at the row's first column.
+void vc_finish(const VCEpilogue *then, float *y, size_t n);
 
-/// A product with packed weights: a (rows, depth) at any strides, c (rows, columns) with contiguous rows. The weights lie in
-/// panels of `VC_PANEL` columns, each (depth, columns of the panel rounded up to 16), zero behind the last column.
+/// Packed weights lie in panels of up to `VC_PANEL` columns of nearly equal width, each (depth, columns of the panel rounded
+/// up to 16), zero behind the last column.
+enum { VC_PANEL = 64 };
+size_t vc_panels(size_t columns);
+/// Packs panels `panel..<panel_end` of b (depth, columns) at any strides; `packed` holds `depth` times the columns rounded
+/// up to 16.
+void vc_pack_weights(const float *b, ptrdiff_t b_row, ptrdiff_t b_column, size_t depth, size_t columns, size_t panel, size_t panel_end, float *packed);
+/// The same for filters w (columns, channels, taps), dense; the depth runs over (tap, channel).
+void vc_pack_filters(const float *w, size_t channels, size_t taps, size_t columns, size_t panel, size_t panel_end, float *packed);
+
+/// A product with packed weights: a (rows, depth) at any strides, c (rows, columns) with contiguous rows.
 typedef struct {
   size_t columns, depth;
   ptrdiff_t a_row, a_column, c_row;
-  const VCPost *posts;
+  const VCEpilogue *posts;
   size_t post_count;
 } VCPackedProduct;
-enum { VC_PANEL = 64 };
 /// Rows `row..<row_end` and panels `panel..<panel_end` of c = posts(a b). `scratch` holds `vc_packed_product_scratch` elements.
 void vc_packed_product(const VCPackedProduct *shape, const float *a, const float *packed, float *c, size_t row, size_t row_end, size_t panel,
                        size_t panel_end, float *scratch);
 size_t vc_packed_product_scratch(void);
-/// Packs b (depth, columns) at any strides; `packed` holds `depth` times the columns rounded up to 16.
-void vc_pack_weights(const float *b, ptrdiff_t b_row, ptrdiff_t b_column, size_t depth, size_t columns, float *packed);
+
+/// A convolution of an image (rows, columns, channels), channels innermost, with packed filters. Where a window leaves the
+/// image, zeros are multiplied with the filters, which must therefore be finite.
+typedef struct {
+  size_t channels, filters, x_rows, x_columns, y_rows, y_columns, kernel_rows, kernel_columns;
+  ptrdiff_t row_stride, column_stride, row_pad, column_pad, row_dilation, column_dilation;
+  const VCEpilogue *posts;
+  size_t post_count;
+} VCConvolution;
+/// Results `pixel..<pixel_end`, counted row by row, of panels `panel..<panel_end`. `scratch` holds
+/// `vc_packed_convolution_scratch` elements.
+void vc_packed_convolution(const VCConvolution *shape, const float *x, const float *packed, float *y, size_t pixel, size_t pixel_end, size_t panel,
+                           size_t panel_end, float *scratch);
+size_t vc_packed_convolution_scratch(const VCConvolution *shape);
 /// The unit whose loops are used.
 VCUnit vc_unit(void);
 
@@ -100,17 +123,6 @@ typedef struct {
 void vc_attention(const VCAttention *shape, const float *q, const float *k, const float *v, const float *bias, float scale, float *y, float *scratch);
 size_t vc_attention_scratch(const VCAttention *shape);
 
-/// What is done to each result before it is stored: y = f(x) * gain + shift + summand, gain and shift by channel (both or
-/// none), the summand of the result's own shape; null where there is none.
-typedef struct {
-  int has_function;
-  VCUnary function;
-  float a, b;
-  const float *gain, *shift, *summand;
-} VCEpilogue;
-/// Does that to a row of n channels in place.
-void vc_finish(const VCEpilogue *then, float *y, size_t n);
-
 /// A depth-wise convolution of an image (rows, columns, channels), channels innermost.
 typedef struct {
   size_t channels, x_rows, x_columns, y_rows, y_columns, kernel_rows, kernel_columns;
@@ -122,6 +134,9 @@ enum { VC_DEPTHWISE_ROWS = 32, VC_DEPTHWISE_CHANNELS = 16 };
 void vc_depthwise(const VCDepthwise *shape, const float *x, const float *w, const float *bias, const VCEpilogue *then, float *y, size_t channel,
                   size_t first, size_t last, float *scratch);
 size_t vc_depthwise_scratch(const VCDepthwise *shape);
+
+/// Whether none of n elements at any address is an infinity or NaN.
+int vc_all_finite(const void *x, size_t n);
 
 /// Whether the CPU multiplies bfloat16 numbers.
 int vc_has_bfloat16(void);

@@ -127,12 +127,12 @@ static void UNIT(depthwise)(const VCDepthwise *shape, const float *x, const floa
       rows[i] = scratch + (size_t)((at % ring + ring) % ring) * width * LANES;
     }
     float *to = y + o * shape->y_columns * channels + channel;
-    const float *other = then->summand ? then->summand + (to - y) : 0;
+    const float *other = then->operand ? then->operand + (to - y) : 0;
     depthwise_row(shape, rows, w, start, results);
     if (then->has_function) UNIT(unary)(then->function, results, results, shape->y_columns * LANES, then->a, then->b);
     for (size_t c = 0; c < shape->y_columns; c++) {
       lanes v = load(results + c * LANES);
-      if (then->gain) v = v * gain + shift;
+      if (then->gain || then->shift) v = v * gain + shift;
       if (some == LANES) {
         if (other) v = v + load(other + c * channels);
         store(to + c * channels, v);

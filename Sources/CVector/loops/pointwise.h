@@ -117,19 +117,82 @@ static void UNIT(binary)(VCBinary kind, const float *x, ptrdiff_t x_step, const 
   }
 }
 
-/// A whole row of results with what `VCEpilogue` says; the vectors start at the row's first channel.
-static void UNIT(finish)(const VCEpilogue *then, float *y, size_t n) {
-  if (then->has_function) UNIT(unary)(then->function, y, y, n, then->a, then->b);
-  if (!then->gain && !then->summand) return;
+/// y = (f(y) * gain + shift) op operand for one row; `has` and `kind` are constants where this is expanded.
+INLINE void finish_row(int has, VCUnary kind, const VCEpilogue *then, float *y, size_t n) {
+  const float *gain = then->gain, *shift = then->shift, *operand = then->operand;
   for (size_t i = 0; i < n; i += LANES) {
     size_t some = n - i < LANES ? n - i : LANES;
-    lanes v = some == LANES ? load(y + i) : load_some(y + i, some, 0.f);
-    if (then->gain)
-      v = some == LANES ? v * load(then->gain + i) + load(then->shift + i) : v * load_some(then->gain + i, some, 0.f) + load_some(then->shift + i, some, 0.f);
-    if (then->summand) v = v + (some == LANES ? load(then->summand + i) : load_some(then->summand + i, some, 0.f));
-    if (some == LANES) store(y + i, v);
-    else store_some(y + i, v, some);
+    lanes v = some == LANES ? load(y + i) : load_some(y + i, some, 1.f);
+    if (has) v = unary(kind, v, then->a, then->b);
+    if (some == LANES) {
+      if (gain) v = v * load(gain + i);
+      if (shift) v = v + load(shift + i);
+      if (operand) v = then->operation == VCBinaryAdd ? v + load(operand + i) : binary(then->operation, v, load(operand + i));
+      store(y + i, v);
+    } else {
+      if (gain) v = v * load_some(gain + i, some, 0.f);
+      if (shift) v = v + load_some(shift + i, some, 0.f);
+      if (operand) v = binary(then->operation, v, load_some(operand + i, some, 1.f));
+      store_some(y + i, v, some);
+    }
   }
+}
+
+#define FINISH_ROW(kind) case kind: finish_row(1, kind, then, y, n); return;
+
+static void UNIT(finish)(const VCEpilogue *then, float *y, size_t n) {
+  if (!then->has_function) {
+    finish_row(0, VCUnaryCopy, then, y, n);
+    return;
+  }
+  switch (then->function) {
+    FINISH_ROW(VCUnaryRelu)
+    FINISH_ROW(VCUnaryClip)
+    FINISH_ROW(VCUnaryGelu)
+    FINISH_ROW(VCUnaryGeluTanh)
+    FINISH_ROW(VCUnarySwish)
+    FINISH_ROW(VCUnaryHardSwish)
+    FINISH_ROW(VCUnarySigmoid)
+    FINISH_ROW(VCUnaryAffine)
+  default:
+    UNIT(unary)(then->function, y, y, n, then->a, then->b);
+    finish_row(0, VCUnaryCopy, then, y, n);
+  }
+}
+#undef FINISH_ROW
+
+/// Everything in `posts`, which starts at the result's first row and column, for `rows` rows of n columns from
+/// (row, column) on.
+INLINE void finish_block(const VCEpilogue *posts, size_t count, size_t row, size_t column, float *y, ptrdiff_t y_row, size_t rows, size_t n) {
+  for (size_t p = 0; p < count; p++) {
+    VCEpilogue then = posts[p];
+    if (then.gain) then.gain += column;
+    if (then.shift) then.shift += column;
+    if (then.operand) then.operand += (ptrdiff_t)row * then.operand_row + (ptrdiff_t)column;
+    for (size_t r = 0; r < rows; r++) {
+      UNIT(finish)(&then, y + (ptrdiff_t)r * y_row, n);
+      if (then.operand) then.operand += then.operand_row;
+    }
+  }
+}
+
+static int UNIT(all_finite)(const char *x, size_t n) {
+  // All ones in the exponent, nothing else is looked at.
+  lanes_int bad = {0};
+  size_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    lanes_int bits;
+    memcpy(&bits, x + i * sizeof(float), sizeof bits);
+    bad |= (bits & 0x7f800000) == 0x7f800000;
+  }
+  int32_t any = 0;
+  for (int lane = 0; lane < LANES; lane++) any |= bad[lane];
+  for (; i < n; i++) {
+    int32_t bits;
+    memcpy(&bits, x + i * sizeof(float), sizeof bits);
+    any |= (bits & 0x7f800000) == 0x7f800000;
+  }
+  return any == 0;
 }
 
 static void UNIT(to_bfloat16)(const float *x, uint16_t *y, size_t n) {

@@ -5,58 +5,151 @@
 /// Columns of the tile.
 #define TILE_COLUMNS (TILE_LANES * LANES)
 
-/// c (+)= a b for `rows` rows and `vectors` lanes of columns, both constants where this is expanded.
+/// What is done to a tile before it is stored: the first `fused` of these while it is in registers, the others behind.
+/// They start at the result's first row and column, the tile at (row, column).
+struct tile_end {
+  const VCEpilogue *posts;
+  size_t count, fused, row, column;
+};
+
+/// Weights that come next: a line of them is brought into the second cache at each step whose number has none of the bits of
+/// `mask`. A network's weights fit into no cache, so that the first tile to read some would wait for all of them; and many
+/// such requests at once would hold up those of the tile itself.
+struct fetch {
+  const float *next;
+  size_t mask;
+};
+
+/// Whether it is worth doing in registers: others need so many that the tile's sums would have to leave them.
+INLINE int is_plain(const VCEpilogue *then) {
+  int simple = !then->has_function || then->function == VCUnaryRelu || then->function == VCUnaryClip || then->function == VCUnaryAffine;
+  return simple && (!then->operand || then->operation == VCBinaryAdd);
+}
+
+INLINE size_t plain_posts(const VCEpilogue *posts, size_t count) {
+  size_t n = 0;
+  while (n < count && is_plain(posts + n)) n++;
+  return n;
+}
+
+#define EACH_ROW _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++)
+#define EACH_VECTOR _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+
+/// `rows` and `vectors` are constants where this and the next are expanded.
+INLINE void finish_tile(const struct tile_end *end, lanes sum[TILE_ROWS][TILE_LANES], const int rows, const int vectors) {
+  for (size_t p = 0; p < end->fused; p++) {
+    const VCEpilogue *then = end->posts + p;
+    if (then->has_function) {
+      if (then->function == VCUnaryRelu) {
+        EACH_ROW EACH_VECTOR sum[i][v] = unary(VCUnaryRelu, sum[i][v], 0.f, 0.f);
+      } else if (then->function == VCUnaryClip) {
+        EACH_ROW EACH_VECTOR sum[i][v] = unary(VCUnaryClip, sum[i][v], then->a, then->b);
+      } else {
+        EACH_ROW EACH_VECTOR sum[i][v] = unary(VCUnaryAffine, sum[i][v], then->a, then->b);
+      }
+    }
+    if (then->gain) {
+      EACH_VECTOR {
+        lanes gain = load(then->gain + end->column + v * LANES);
+        EACH_ROW sum[i][v] *= gain;
+      }
+    }
+    if (then->shift) {
+      EACH_VECTOR {
+        lanes shift = load(then->shift + end->column + v * LANES);
+        EACH_ROW sum[i][v] += shift;
+      }
+    }
+    if (then->operand) {
+      const float *operand = then->operand + (ptrdiff_t)end->row * then->operand_row + (ptrdiff_t)end->column;
+      EACH_ROW EACH_VECTOR sum[i][v] += load(operand + i * then->operand_row + v * LANES);
+    }
+  }
+}
+
+INLINE void store_tile(lanes sum[TILE_ROWS][TILE_LANES], float *c, ptrdiff_t c_row, int adds, const struct tile_end *end, const int rows,
+                       const int vectors) {
+  if (adds) {
+    EACH_ROW EACH_VECTOR sum[i][v] += load(c + i * c_row + v * LANES);
+  }
+  if (end) finish_tile(end, sum, rows, vectors);
+  EACH_ROW EACH_VECTOR store(c + i * c_row + v * LANES, sum[i][v]);
+}
+
+/// c (+)= a b for `rows` rows and `vectors` lanes of columns.
 INLINE void tile(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, const float *b, ptrdiff_t b_row, float *c, ptrdiff_t c_row, size_t depth,
-                 int adds, const int rows, const int vectors) {
+                 struct fetch ahead, int adds, const struct tile_end *end, const int rows, const int vectors) {
   lanes sum[TILE_ROWS][TILE_LANES];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int v = 0; v < vectors; v++) sum[i][v] = splat(0.f);
+  EACH_ROW EACH_VECTOR sum[i][v] = splat(0.f);
   for (size_t k = 0; k < depth; k++) {
     lanes row[TILE_LANES];
-#pragma clang loop unroll(full)
-    for (int v = 0; v < vectors; v++) row[v] = load(b + v * LANES);
-#pragma clang loop unroll(full)
-    for (int i = 0; i < rows; i++) {
+    if ((k & ahead.mask) == 0) {
+      __builtin_prefetch(ahead.next, 0, 2);
+      ahead.next += LANES;
+    }
+    EACH_VECTOR row[v] = load(b + v * LANES);
+    EACH_ROW {
       lanes x = splat(a[i * a_row]);
-#pragma clang loop unroll(full)
-      for (int v = 0; v < vectors; v++) sum[i][v] += x * row[v];
+      EACH_VECTOR sum[i][v] += x * row[v];
     }
     a += a_column;
     b += b_row;
   }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int v = 0; v < vectors; v++) {
-      float *p = c + i * c_row + v * LANES;
-      store(p, adds ? load(p) + sum[i][v] : sum[i][v]);
-    }
+  store_tile(sum, c, c_row, adds, end, rows, vectors);
 }
 
-#define TILE_CASE(rows, vectors) \
-  case (rows) * 8 + (vectors): tile(a, a_row, a_column, b, b_row, c, c_row, depth, adds, rows, vectors); return;
+/// The same where each row of a is `taps` runs of `depth` neighbors, the one of tap t and row i at `points[t * step + i]`.
+INLINE void window_tile(const float *const *points, size_t step, size_t taps, const float *b, ptrdiff_t b_row, float *c, ptrdiff_t c_row, size_t depth,
+                        struct fetch ahead, int adds, const struct tile_end *end, const int rows, const int vectors) {
+  lanes sum[TILE_ROWS][TILE_LANES];
+  EACH_ROW EACH_VECTOR sum[i][v] = splat(0.f);
+  for (size_t t = 0; t < taps; t++) {
+    const float *a[TILE_ROWS];
+    EACH_ROW a[i] = points[t * step + (size_t)i];
+    for (size_t k = 0; k < depth; k++) {
+      lanes row[TILE_LANES];
+      if ((k & ahead.mask) == 0) {
+        __builtin_prefetch(ahead.next, 0, 2);
+        ahead.next += LANES;
+      }
+      EACH_VECTOR row[v] = load(b + v * LANES);
+      EACH_ROW {
+        lanes x = splat(a[i][k]);
+        EACH_VECTOR sum[i][v] += x * row[v];
+      }
+      b += b_row;
+    }
+  }
+  store_tile(sum, c, c_row, adds, end, rows, vectors);
+}
 
-static void UNIT(tile)(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, const float *b, ptrdiff_t b_row, float *c, ptrdiff_t c_row, size_t depth,
-                       int adds, size_t rows, size_t vectors) {
-  switch (rows * 8 + vectors) {
 #if TILE_LANES == 4
 #define TILE_CASES(rows) TILE_CASE(rows, 1) TILE_CASE(rows, 2) TILE_CASE(rows, 3) TILE_CASE(rows, 4)
 #else
 #define TILE_CASES(rows) TILE_CASE(rows, 1)
 #endif
-    TILE_CASES(1)
-    TILE_CASES(2)
 #if TILE_ROWS == 6
-    TILE_CASES(3)
-    TILE_CASES(4)
-    TILE_CASES(5)
-    TILE_CASES(6)
+#define ALL_TILES TILE_CASES(1) TILE_CASES(2) TILE_CASES(3) TILE_CASES(4) TILE_CASES(5) TILE_CASES(6)
+#else
+#define ALL_TILES TILE_CASES(1) TILE_CASES(2)
 #endif
-  }
-}
+
+static void UNIT(tile)(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, const float *b, ptrdiff_t b_row, float *c, ptrdiff_t c_row, size_t depth,
+                       struct fetch ahead, int adds, const struct tile_end *end, size_t rows, size_t vectors) {
+#define TILE_CASE(rows, vectors) \
+  case (rows) * 8 + (vectors): tile(a, a_row, a_column, b, b_row, c, c_row, depth, ahead, adds, end, rows, vectors); return;
+  switch (rows * 8 + vectors) { ALL_TILES }
 #undef TILE_CASE
+}
+
+static void UNIT(window_tile)(const float *const *points, size_t step, size_t taps, const float *b, ptrdiff_t b_row, float *c, ptrdiff_t c_row,
+                              size_t depth, struct fetch ahead, int adds, const struct tile_end *end, size_t rows, size_t vectors) {
+#define TILE_CASE(rows, vectors) \
+  case (rows) * 8 + (vectors): window_tile(points, step, taps, b, b_row, c, c_row, depth, ahead, adds, end, rows, vectors); return;
+  switch (rows * 8 + vectors) { ALL_TILES }
+#undef TILE_CASE
+}
+#undef ALL_TILES
 #undef TILE_CASES
 
 /// c (+)= a b with whole lanes: `columns` is a multiple of LANES, and so far may rows of b and c be read and written.
@@ -65,7 +158,7 @@ INLINE void lane_product(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, co
   for (size_t j = 0; j < columns; j += TILE_COLUMNS) {
     size_t vectors = columns - j < TILE_COLUMNS ? (columns - j) / LANES : TILE_LANES;
     for (size_t i = 0; i < rows; i += TILE_ROWS)
-      UNIT(tile)(a + (ptrdiff_t)i * a_row, a_row, a_column, b + j, b_row, c + (ptrdiff_t)i * c_row + (ptrdiff_t)j, c_row, depth, adds,
+      UNIT(tile)(a + (ptrdiff_t)i * a_row, a_row, a_column, b + j, b_row, c + (ptrdiff_t)i * c_row + (ptrdiff_t)j, c_row, depth, (struct fetch){b, ~(size_t)0}, adds, 0,
                  rows - i < TILE_ROWS ? rows - i : TILE_ROWS, vectors);
   }
 }
@@ -129,42 +222,3 @@ static void UNIT(product)(const float *a, ptrdiff_t a_row, ptrdiff_t a_column, c
   }
 }
 
-enum { PACKED_ROWS = 192, PACKED_DEPTH = 768 };
-
-INLINE void post_row(const VCPost *posts, size_t count, size_t row, size_t column, float *y, size_t n) {
-  for (size_t p = 0; p < count; p++) {
-    const VCPost *post = posts + p;
-    if (post->is_binary) UNIT(binary)(post->operation, y, 1, post->operand + (ptrdiff_t)row * post->operand_row + (ptrdiff_t)column, 1, y, n);
-    else UNIT(unary)(post->function, y, y, n, post->a, post->b);
-  }
-}
-
-static void UNIT(packed_product)(const VCPackedProduct *shape, const float *a, const float *packed, float *c, size_t row, size_t row_end, size_t panel,
-                                 size_t panel_end, float *scratch) {
-  size_t depth = shape->depth;
-  // A block of rows of a stays in the second cache while the panels pass by.
-  for (size_t i = row; i < row_end; i += PACKED_ROWS) {
-    size_t height = row_end - i < PACKED_ROWS ? row_end - i : PACKED_ROWS;
-    for (size_t j = panel; j < panel_end; j++) {
-      size_t column = j * VC_PANEL, width = shape->columns - column < VC_PANEL ? shape->columns - column : VC_PANEL, wide = whole_lanes(width);
-      const float *right = packed + column * depth;
-      float *target = c + (ptrdiff_t)i * shape->c_row + (ptrdiff_t)column, *results = wide == width ? target : scratch;
-      ptrdiff_t step = wide == width ? shape->c_row : VC_PANEL;
-      for (size_t k = 0; k < depth; k += PACKED_DEPTH)
-        lane_product(a + (ptrdiff_t)i * shape->a_row + (ptrdiff_t)k * shape->a_column, shape->a_row, shape->a_column, right + k * wide, (ptrdiff_t)wide,
-                     results, step, height, wide, depth - k < PACKED_DEPTH ? depth - k : PACKED_DEPTH, k > 0);
-      for (size_t r = 0; r < height; r++) {
-        float *y = results + (ptrdiff_t)r * step;
-        post_row(shape->posts, shape->post_count, i + r, column, y, width);
-        if (results != target) memcpy(target + (ptrdiff_t)r * shape->c_row, y, width * sizeof(float));
-      }
-    }
-  }
-}
-
-static void UNIT(pack_weights)(const float *b, ptrdiff_t b_row, ptrdiff_t b_column, size_t depth, size_t columns, float *packed) {
-  for (size_t column = 0; column < columns; column += VC_PANEL) {
-    size_t width = columns - column < VC_PANEL ? columns - column : VC_PANEL;
-    pack_rows(b + (ptrdiff_t)column * b_column, b_row, b_column, depth, width, packed + column * depth, whole_lanes(width));
-  }
-}

@@ -11,10 +11,12 @@
 #include "products.h"
 #include "rows.h"
 #include "product.h"
+#include "packed.h"
 #include "attention.h"
 #include "depthwise.h"
 
 const struct vector_unit UNIT(unit) = {
     UNIT(unary), UNIT(binary), UNIT(softmax), UNIT(log_softmax), UNIT(normalize), UNIT(reduce), UNIT(reduce_into), UNIT(transpose),
-    UNIT(row_products), UNIT(product), UNIT(packed_product), UNIT(pack_weights), UNIT(attention), UNIT(depthwise), UNIT(finish), UNIT(to_bfloat16),
+    UNIT(row_products), UNIT(product), UNIT(packed_product), UNIT(packed_convolution), UNIT(pack_weights), UNIT(pack_filters),
+    UNIT(attention), UNIT(depthwise), UNIT(finish), UNIT(to_bfloat16), UNIT(all_finite),
 };
