@@ -105,15 +105,14 @@ public enum Inspection {
   }
 
   private static func blocks(of model: ModelAnalysis, _ confirmation: Confirmation) -> [AttentionSummary] {
-    // A rewrite looks at a whole graph for a block's tokens, and blocks that are alike get the same answer: it is asked once.
-    var answers: [String: [String]] = [:]
+    let landmarks = PatchLandmarks(model.typed)
     return model.recognized.blocks.enumerated().filter { confirmation.refused[$0.offset] == nil }.map { index, block in
       var summary = AttentionSummary(
         index: index, name: block.name, family: block.family.rawValue, mechanism: block.mechanism, heads: block.heads, headDim: block.headDim,
         valueDim: block.valueDim, queryTokens: block.queryTokens, keyTokens: block.keyTokens, scale: block.scale, bias: block.bias.word,
         qkNorm: block.qkNorm, causal: block.causal, parameters: block.parameters, macs: block.cost.macs,
         nodes: block.nodes.map { nodeName($0, in: model.graph) },
-        rewrites: rewrites(of: block, at: index, model, &answers))
+        rewrites: rewrites(of: block, at: index, model, landmarks))
       summary.elementwise = block.cost.elementwise
       summary.geometry = GeometrySummary(
         window: block.geometry.window, shift: block.geometry.shift, groups: block.geometry.groups, reduction: block.geometry.reduction,
@@ -132,19 +131,10 @@ public enum Inspection {
   }
 
   /// Ids of the rewrites that take the block.
-  private static func rewrites(of block: AttentionBlock, at index: Int, _ model: ModelAnalysis, _ answers: inout [String: [String]]) -> [String] {
+  private static func rewrites(of block: AttentionBlock, at index: Int, _ model: ModelAnalysis, _ landmarks: PatchLandmarks) -> [String] {
     guard let projected = block.projected else { return [] }
-    func type(_ value: ValueID?) -> String { value.flatMap { model.typed.type(of: $0)?.description } ?? "-" }
-    let isFused = if case .fused = projected.core { true } else { false }
-    let kind =
-      "\(block.facts) \(projected.keyInput == projected.input) \(isFused) \(projected.outputHasBias) \(projected.outputProjection == nil) "
-      + "\(type(projected.input)) \(projected.inputLayout) \(type(projected.merged)) \(String(describing: projected.mergedLayout)) "
-      + "\(type(projected.output)) \(projected.outputLayout) \(projected.normInput == nil)"
-    if let known = answers[kind] { return known }
-    let site = RewriteSite(block: projected, index: index, original: model.typed)
-    let ids = RewriteCatalogue.all.filter { accepts(site, $0) }.map { $0.id }
-    answers[kind] = ids
-    return ids
+    let site = RewriteSite(block: projected, index: index, original: model.typed, landmarks: landmarks)
+    return RewriteCatalogue.all.filter { accepts(site, $0) }.map { $0.id }
   }
 
   /// Whether a rewrite at its standard setting has no reason to refuse the block.

@@ -121,11 +121,12 @@ private struct ModelsCompared {
     // Many samples only of the values that blocks are judged by: all values of a large model would fill the memory.
     let referenceValues = try activations(reference, blocks.flatMap { [$1.output] + ($1.residualSum.map { [$0] } ?? []) }, few, options)
     let modelValues = try activations(model, blocks.compactMap { partner[$1.output] }, renamed(few), options)
+    let landmarks = PatchLandmarks(reference.typed)
     for (index, block) in blocks {
       guard let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other], wanted.dims == got.dims else {
         continue
       }
-      let site = RewriteSite(block: block, index: index, original: reference.typed)
+      let site = RewriteSite(block: block, index: index, original: reference.typed, landmarks: landmarks)
       comparison.blocks.append(
         try BlockComparison(
           index: index, name: block.name, reference: wanted, model: got, layout: block.outputLayout, grid: PatchGrid.of(site, given: nil),

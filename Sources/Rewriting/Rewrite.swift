@@ -113,11 +113,14 @@ public struct RewriteSite: Sendable {
   public var index: Int
   /// The graph as read, typed.
   public var original: TypedGraph
+  /// What `original` tells of the order of tokens.
+  public var landmarks: PatchLandmarks
 
-  public init(block: ProjectedAttention, index: Int, original: TypedGraph) {
+  public init(block: ProjectedAttention, index: Int, original: TypedGraph, landmarks: PatchLandmarks) {
     self.block = block
     self.index = index
     self.original = original
+    self.landmarks = landmarks
   }
 }
 

@@ -33,6 +33,7 @@ public struct RewrittenGraph: Sendable {
 public struct RewriteRun {
   public let original: TypedGraph
   public let blocks: [AttentionBlock]
+  private let landmarks: PatchLandmarks
   private var fitting: Fitting
   private var done: [String: RewrittenGraph]
 
@@ -40,13 +41,14 @@ public struct RewriteRun {
   public init(original: TypedGraph, blocks: [AttentionBlock], source: (any ActivationSource)?) {
     self.original = original
     self.blocks = blocks
+    landmarks = PatchLandmarks(original)
     fitting = Fitting(source: source, original: original.graph)
     done = ["": RewrittenGraph(graph: original.graph, blocks: [])]
   }
 
   /// Where a rewrite would be applied; nil for a block that is no plain attention.
   public func site(_ index: Int) -> RewriteSite? {
-    blocks[index].projected.map { RewriteSite(block: $0, index: index, original: original) }
+    blocks[index].projected.map { RewriteSite(block: $0, index: index, original: original, landmarks: landmarks) }
   }
 
   private func plainSite(_ index: Int) throws(Failure) -> RewriteSite {

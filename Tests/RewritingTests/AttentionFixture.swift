@@ -88,7 +88,7 @@ struct AttentionFixture {
       merged: order == .batchFirst ? merged : nil, mergedLayout: order == .batchFirst ? layout : nil, output: y, outputLayout: layout,
       nodes: Array(graph.order), parameters: 4 * c * (c + 1),
       cost: typed.cost)
-    site = RewriteSite(block: block, index: 0, original: typed)
+    site = RewriteSite(block: block, index: 0, original: typed, landmarks: PatchLandmarks(typed))
   }
 }
 
