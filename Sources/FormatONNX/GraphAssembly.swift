@@ -239,6 +239,9 @@ struct GraphAssembly {
     var made: [[ValueID?]] = []
     var constants = 0
     let bound = bindings(wanted, of: message)
+    // Which results of each step later ones read: gathered once, since one node may stand for thousands of steps.
+    var read: [Int: Set<Int>] = [:]
+    for made in steps.lazy.flatMap(\.operands).compactMap(\.made) { read[made.step, default: []].insert(made.result) }
     for (index, step) in steps.enumerated() {
       var inputs: [ValueID?] = []
       var slots: [Int?] = []
@@ -271,7 +274,7 @@ struct GraphAssembly {
         results = self.results(of: message, op: step.op)
       } else {
         // What later steps read, and what the node itself gives.
-        let read = steps[index...].flatMap { $0.operands.compactMap(\.made) }.filter { $0.step == index }.map(\.result)
+        let read = read[index] ?? []
         let given = bound[index] ?? [:]
         results = (0...max(read.max() ?? 0, given.keys.max() ?? 0)).map { result in
           if let name = given[result] { return name }

@@ -20,6 +20,8 @@ struct Confirmation {
   static let cheapWork = 20_000_000
   /// Activations that it may hold.
   static let cheapBytes = 1 << 27
+  /// Nodes that it may plan a run of, which costs more than to run small ones.
+  static let cheapNodes = 10_000
   /// Largest deviation from a tensor of the graph, relative to its largest element.
   static let tolerance = 1e-3
   /// The same where tensors keep 11 bits or fewer.
@@ -52,7 +54,7 @@ struct Confirmation {
     case .whenCheap:
       let cost = Inspection.cost(model.typed)
       guard let macs = cost.macs, let elementwise = cost.elementwise, let bytes = cost.activationBytesPeak, macs <= Self.cheapWork,
-        elementwise <= Self.cheapWork, bytes <= Self.cheapBytes
+        elementwise <= Self.cheapWork, bytes <= Self.cheapBytes, model.graph.order.count <= Self.cheapNodes
       else { return }
     case .always: break
     }

@@ -1,5 +1,5 @@
 internal import GraphIR
-internal import Inference
+public import Inference
 internal import Recognition
 internal import Tensors
 
