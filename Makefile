@@ -4,6 +4,7 @@
 #   make demo      a trained vision transformer read, rewritten two ways, proved and written back
 #   make test      all tests
 #   make bench     time and memory beside cp and ONNX Runtime
+#   make scaling   the time of inspect over the number of nodes: docs/recognition.md
 #   make conformance  the backend tests of the onnx package, on vitconv and ONNX Runtime: docs/conformance.md
 #   make keras-oracle  Keras, onnx.checker and ONNX Runtime on what vitconv writes for them
 #   make zoo       230 small models of timm, transformers and papers, in a dozen dialects, below build/zoo (an hour or two)
@@ -25,7 +26,7 @@ BIN := .build/release/vitconv
 RELEASE := -c release --static-swift-stdlib --product vitconv
 
 # What the sources link against.
-PACKAGES := pkg-config libprotobuf-c-dev libdnnl-dev libzip-dev zlib1g-dev libpng-dev libturbojpeg0-dev libhdf5-dev
+PACKAGES := pkg-config libprotobuf-c-dev libdnnl-dev libzip-dev libyaml-dev zlib1g-dev libpng-dev libturbojpeg0-dev libhdf5-dev
 
 # $(call install,PACKAGES) installs those Debian packages that are missing.
 define install
@@ -39,7 +40,7 @@ define install
 	fi
 endef
 
-.PHONY: proto build demo test bench conformance keras-oracle fixtures format lint manual install deps swift clean zoo recall
+.PHONY: proto build demo test bench scaling conformance keras-oracle fixtures format lint manual install deps swift clean zoo recall
 
 swift:
 	@command -v swift >/dev/null || { echo "make: Swift 6.2 or newer is needed and was not found: https://www.swift.org/install" >&2; exit 1; }
@@ -92,6 +93,10 @@ $(VENV)/bench-keras/.ready: benchmarks/requirements-keras.txt
 bench: build $(VENV)/bench/.ready $(VENV)/bench-keras/.ready
 	$(VENV)/bench/bin/python benchmarks/bench.py $(BIN)
 	$(VENV)/bench-keras/bin/python benchmarks/keras_vit.py $(BIN)
+
+# How the time of `inspect` grows with a graph: a section of docs/recognition.md and its plot.
+scaling: build $(VENV)/bench/.ready
+	$(VENV)/bench/bin/python benchmarks/scaling.py $(BIN)
 
 conformance: build $(VENV)/conformance/.ready
 	$(VENV)/conformance/bin/python conformance/conformance.py $(BIN)

@@ -29,8 +29,7 @@ let package = Package(
     .executable(name: "vitconv", targets: ["vitconv"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     // C: system calls that Swift's Glibc module leaves out.
@@ -43,6 +42,7 @@ let package = Package(
     .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     // C: libhdf5, loaded when the first HDF5 file is met.
     .target(name: "CHDF5", linkerSettings: [.linkedLibrary("dl"), .linkedLibrary("z")]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CImage", pkgConfig: "libpng", providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
     // Codes, severities, places in a model, the one error type.
     library("Diagnostics", []),
@@ -77,7 +77,7 @@ let package = Package(
     // Finds attention blocks in a canonical graph.
     library("Recognition", ["Inference"]),
     // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
-    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "CZip", "Yams"]),
+    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "CZip", "CYAML"]),
     // Plans and runs a TypedGraph.
     library("Execution", ["Inference"]),
     // The rewrite contract and catalogue.

@@ -52,9 +52,10 @@ struct Confirmation {
     switch mode {
     case .never: return
     case .whenCheap:
+      guard model.graph.order.count <= Self.cheapNodes else { return }
       let cost = Inspection.cost(model.typed)
       guard let macs = cost.macs, let elementwise = cost.elementwise, let bytes = cost.activationBytesPeak, macs <= Self.cheapWork,
-        elementwise <= Self.cheapWork, bytes <= Self.cheapBytes, model.graph.order.count <= Self.cheapNodes
+        elementwise <= Self.cheapWork, bytes <= Self.cheapBytes
       else { return }
     case .always: break
     }

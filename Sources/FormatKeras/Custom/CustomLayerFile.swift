@@ -1,6 +1,5 @@
 internal import Bytes
 internal import Diagnostics
-internal import Yams
 
 /// Descriptions of a user's own layers, read from a YAML file (docs/keras.md):
 ///
@@ -38,7 +37,7 @@ enum CustomLayerFile {
     }
   }
 
-  static func wrong(_ what: String, _ node: Node?) -> Failure { wrong(what, line: node?.mark?.line) }
+  static func wrong(_ what: String, _ node: YAML?) -> Failure { wrong(what, line: node?.line) }
   private static func wrong(_ what: String, line: Int?) -> Failure {
     Failure(.malformed, line.map { "line \($0): \(what)" } ?? what, advice: "docs/keras.md shows how a layer is described")
   }
@@ -66,63 +65,55 @@ enum CustomLayerFile {
     }
   }
 
-  private static func root(of text: String) throws(Failure) -> Node {
-    let node: Node?
-    do { node = try Yams.compose(yaml: text) } catch let error as YamlError {
-      switch error {
-      case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
-        throw wrong("not YAML: \(problem)", line: mark.line)
-      case .duplicatedKeysInMapping(let duplicates, let context):
-        throw wrong("a key occurs twice: \(duplicates.joined(separator: ", "))", line: context.mark.line)
-      default: throw wrong("not YAML", line: nil)
-      }
-    } catch { throw wrong("not YAML", line: nil) }
+  private static func root(of text: String) throws(Failure) -> YAML {
+    let node: YAML?
+    do throws(YAML.Mistake) { node = try YAML.compose(text) } catch { throw wrong(error.what, line: error.line) }
     guard let node else { throw wrong("the file is empty", line: 1) }
     return node
   }
 
-  private static func definitions(_ root: Node, path: String) throws(Failure) -> [String: CustomLayerDefinition] {
+  private static func definitions(_ root: YAML, path: String) throws(Failure) -> [String: CustomLayerDefinition] {
     let top = try fields(root, allowed: ["layers"])
     guard let layers = top["layers"] else { throw wrong("there is no key 'layers'", root) }
-    guard case .mapping(let entries) = layers, !entries.isEmpty else { throw wrong("'layers' describes no class", layers) }
+    guard case .mapping(let entries) = layers.content, !entries.isEmpty else { throw wrong("'layers' describes no class", layers) }
     guard entries.count <= entryLimit else { throw Failure(.limitExceeded, "\(entries.count) classes") }
     var result: [String: CustomLayerDefinition] = [:]
-    for (key, value) in entries {
-      guard let name = key.string, !name.isEmpty else { throw wrong("a class has no name", key) }
+    for entry in entries {
+      guard let name = entry.key.string, !name.isEmpty else { throw wrong("a class has no name", entry.key) }
       // Registered classes bear their package.
       let plain = name.split(separator: ">").last.map(String.init) ?? name
-      result[plain] = try definition(plain, value, path: path)
+      result[plain] = try definition(plain, entry.value, path: path)
     }
     return result
   }
 
   /// The entries of a mapping by key; a key that is not allowed is a slip of the pen.
-  private static func fields(_ node: Node, allowed: [String]) throws(Failure) -> [String: Node] {
-    guard case .mapping(let mapping) = node else { throw wrong("a mapping with \(allowed.joined(separator: ", ")) is wanted", node) }
-    var result: [String: Node] = [:]
-    for (key, value) in mapping {
-      guard let name = key.string, allowed.contains(name) else {
-        throw wrong("'\(key.string ?? "?")' is none of \(allowed.joined(separator: ", "))", key)
+  private static func fields(_ node: YAML, allowed: [String]) throws(Failure) -> [String: YAML] {
+    guard case .mapping(let mapping) = node.content else { throw wrong("a mapping with \(allowed.joined(separator: ", ")) is wanted", node) }
+    var result: [String: YAML] = [:]
+    for entry in mapping {
+      guard let name = entry.key.string, allowed.contains(name) else {
+        throw wrong("'\(entry.key.string ?? "?")' is none of \(allowed.joined(separator: ", "))", entry.key)
       }
-      result[name] = value
+      result[name] = entry.value
     }
     return result
   }
 
-  private static func definition(_ name: String, _ node: Node, path: String) throws(Failure) -> CustomLayerDefinition {
+  private static func definition(_ name: String, _ node: YAML, path: String) throws(Failure) -> CustomLayerDefinition {
     let fields = try fields(node, allowed: ["config", "inputs", "weights", "outputs", "graph"])
-    guard let graph = fields["graph"], case .scalar(let body) = graph, let line = graph.mark?.line else { throw wrong("'\(name)' has no 'graph'", node) }
-    var result = CustomLayerDefinition(className: name, file: path, body: body.string, bodyLine: body.style == .literal ? line + 1 : line)
+    guard let graph = fields["graph"], case .scalar(let body, _, let isLiteral) = graph.content else { throw wrong("'\(name)' has no 'graph'", node) }
+    var result = CustomLayerDefinition(className: name, file: path, body: body, bodyLine: isLiteral ? graph.line + 1 : graph.line)
     if let config = fields["config"] {
-      guard case .mapping(let entries) = config else { throw wrong("'config' is a mapping from keys to defaults", config) }
-      for (key, value) in entries { result.config.append((try identifier(key), isNull(value) ? nil : try constant(value))) }
+      guard case .mapping(let entries) = config.content else { throw wrong("'config' is a mapping from keys to defaults", config) }
+      for entry in entries { result.config.append((try identifier(entry.key), entry.value.isNull ? nil : try constant(entry.value))) }
     }
-    guard let inputs = fields["inputs"], case .mapping(let entries) = inputs, !entries.isEmpty else {
+    guard let inputs = fields["inputs"], case .mapping(let entries) = inputs.content, !entries.isEmpty else {
       throw wrong("'\(name)' has no 'inputs': a mapping from names to axes, such as {x: [batch, tokens, channels]}", fields["inputs"] ?? node)
     }
-    for (key, value) in entries { result.inputs.append((try identifier(key), isNull(value) ? nil : try texts(value))) }
+    for entry in entries { result.inputs.append((try identifier(entry.key), entry.value.isNull ? nil : try texts(entry.value))) }
     if let weights = fields["weights"] {
-      guard case .sequence(let list) = weights, list.count <= entryLimit else { throw wrong("'weights' is a list", weights) }
+      guard case .sequence(let list) = weights.content, list.count <= entryLimit else { throw wrong("'weights' is a list", weights) }
       var counts: [String: Int] = [:]
       for entry in list {
         let own = try self.fields(entry, allowed: ["name", "shape", "layer", "index", "variable"])
@@ -137,10 +128,10 @@ enum CustomLayerFile {
           .init(
             name: label, variable: own["variable"]?.string ?? label, layer: layer, index: index,
             shape: try own["shape"].map { (node) throws(Failure) in try texts(node) },
-            line: name.mark?.line ?? 0))
+            line: name.line))
       }
     }
-    guard let outputs = fields["outputs"], case .sequence(let list) = outputs, !list.isEmpty, list.count <= entryLimit else {
+    guard let outputs = fields["outputs"], case .sequence(let list) = outputs.content, !list.isEmpty, list.count <= entryLimit else {
       throw wrong("'\(name)' has no 'outputs': a list of values of its graph", fields["outputs"] ?? node)
     }
     for output in list { result.outputs.append(try identifier(output)) }
@@ -149,20 +140,15 @@ enum CustomLayerFile {
     return result
   }
 
-  private static func isNull(_ node: Node) -> Bool {
-    guard case .scalar(let scalar) = node else { return false }
-    return scalar.style == .plain && ["", "~", "null"].contains(scalar.string)
-  }
-
-  private static func identifier(_ node: Node) throws(Failure) -> String {
+  private static func identifier(_ node: YAML) throws(Failure) -> String {
     guard let text = node.string, let first = text.utf8.first, first == UInt8(ascii: "_") || Character(UnicodeScalar(first)).isLetter,
       text.utf8.allSatisfy({ $0 < 0x80 && ($0 == UInt8(ascii: "_") || Character(UnicodeScalar($0)).isLetter || Character(UnicodeScalar($0)).isNumber) })
     else { throw wrong("'\(node.string ?? "?")' is no name: letters, digits and '_'", node) }
     return text
   }
 
-  private static func texts(_ node: Node) throws(Failure) -> [String] {
-    guard case .sequence(let list) = node, list.count <= 64 else { throw wrong("a list of axes is wanted", node) }
+  private static func texts(_ node: YAML) throws(Failure) -> [String] {
+    guard case .sequence(let list) = node.content, list.count <= 64 else { throw wrong("a list of axes is wanted", node) }
     var result: [String] = []
     for entry in list {
       guard let text = entry.string else { throw wrong("an axis is a name, a number or a product of them", entry) }
@@ -172,24 +158,22 @@ enum CustomLayerFile {
   }
 
   /// A default: a number, a word, or a list of them.
-  private static func constant(_ node: Node) throws(Failure) -> JSON {
-    switch node {
-    case .scalar(let scalar):
-      if scalar.style == .plain {
-        if let value = node.int { return .integer(value) }
-        if let value = node.float { return .number(value) }
-        if let value = node.bool { return .bool(value) }
-      }
-      return .string(scalar.string)
+  private static func constant(_ node: YAML) throws(Failure) -> JSON {
+    switch node.content {
+    case .scalar(let text, _, _):
+      if let value = node.int { return .integer(value) }
+      if let value = node.float { return .number(value) }
+      if let value = node.bool { return .bool(value) }
+      return .string(text)
     case .sequence(let list):
       guard list.count <= entryLimit else { throw wrong("a list of \(list.count) defaults", node) }
       var entries: [JSON] = []
       for entry in list {
-        guard case .scalar = entry else { throw wrong("a default is a number, a word, or a list of them", entry) }
+        guard case .scalar = entry.content else { throw wrong("a default is a number, a word, or a list of them", entry) }
         entries.append(try constant(entry))
       }
       return .array(entries)
-    case .mapping, .alias: throw wrong("a default is a number, a word, or a list of them", node)
+    case .mapping: throw wrong("a default is a number, a word, or a list of them", node)
     }
   }
 }
