@@ -86,7 +86,8 @@ extension YAML {
     case YAML_SEQUENCE_NODE:
       let items = unsafe found.pointee.data.sequence.items
       var entries: [YAML] = []
-      for unsafeitem in unsafe UnsafeBufferPointer(start: items.start, count: unsafe entryCount(items.start, items.top)) {
+      let list = unsafe Array(UnsafeBufferPointer(start: items.start, count: entryCount(items.start, items.top)))
+      for item in list {
         entries.append(try unsafe node(item, of: document, depth: depth + 1, &left))
       }
       return YAML(content: .sequence(entries), line: line)
@@ -94,7 +95,8 @@ extension YAML {
       let pairs = unsafe found.pointee.data.mapping.pairs
       var entries: [Entry] = []
       var seen: Set<String> = []
-      for unsafepair in unsafe UnsafeBufferPointer(start: pairs.start, count: unsafe entryCount(pairs.start, pairs.top)) {
+      let list = unsafe Array(UnsafeBufferPointer(start: pairs.start, count: entryCount(pairs.start, pairs.top)))
+      for pair in list {
         let key = try unsafe node(pair.key, of: document, depth: depth + 1, &left)
         if let name = key.string, !seen.insert(name).inserted { throw Mistake(what: "the key '\(name)' occurs twice", line: key.line) }
         entries.append(Entry(key: key, value: try unsafe node(pair.value, of: document, depth: depth + 1, &left)))
