@@ -22,28 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import keras
 import numpy as np
-
-SUFFIXES = (".onnx", ".keras", ".weights.h5", ".h5", ".hdf5", ".vcg")
-
-
-def models(paths: list[str]) -> list[tuple[Path, Path]]:
-    """Models with the arrays beside them."""
-    found = []
-    for path in map(Path, paths):
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            suffix = next((s for s in SUFFIXES if file.name.endswith(s)), None)
-            if suffix is None:
-                continue
-            arrays = file.with_name(file.name[: -len(suffix)] + ".npz")
-            if arrays.exists():
-                found.append((file, arrays))
-    return found
-
-
-def numbered(archive: np.lib.npyio.NpzFile, stem: str) -> list[np.ndarray]:
-    """The arrays `stem0`, `stem1`, … in order."""
-    names = [name for name in archive.files if re.fullmatch(stem + r"\d+.*", name)]
-    return [archive[name] for name in sorted(names, key=lambda n: int(re.match(stem + r"(\d+)", n)[1]))]
+from judged import models, numbered
 
 
 def tolerance(file: Path, given: float) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from opset_oracle import models
+from judged import models
 from safetensors import safe_open
 
 
