@@ -9,8 +9,14 @@ struct Sweep {
   private(set) var patch: Patch
   private let valueCount: Int
   private let outputs: Set<ValueID>
-  private var replacement: [ValueID: ValueID] = [:]
-  private var made: [ValueID: (site: Site, fact: Fact?)] = [:]
+  /// What takes the place of a value of the graph.
+  private var replacement: HandleMap<ValueTag, ValueID?>
+  /// The values that were made, in order: their ids follow those of the graph.
+  private var made: [(site: Site, fact: Fact)] = []
+  /// Nodes of the graph that were visited, with their operands resolved.
+  private var sites: HandleMap<NodeTag, Site?>
+  /// Vectors of integers that were made: shapes, axes and bounds come again and again.
+  private var vectors: [[Int]: ValueID] = [:]
   private var depth = 0
   private var madeCount = 0
 
@@ -19,15 +25,17 @@ struct Sweep {
     patch = Patch(typed.graph)
     valueCount = typed.graph.values.count
     outputs = Set(typed.graph.outputs)
+    replacement = HandleMap(count: valueCount, initial: nil)
+    sites = HandleMap(count: typed.graph.nodes.count, initial: nil)
   }
 
   mutating func visit(_ id: NodeID) {
     let node = typed.graph[id]
-    guard node.captures.isEmpty else { return }
     let site = Site(
       op: node.op, inputs: node.inputs.map { $0.map(resolved) }, resultCount: node.outputs.count, origins: node.origins, name: node.name,
       results: node.outputs)
-    guard let results = simplified(site) else { return }
+    sites[id] = site
+    guard node.captures.isEmpty, let results = simplified(site) else { return }
     for (old, new) in zip(node.outputs, results) {
       guard let old, let new, old != new else { continue }
       // An output of the graph keeps its own value unless a new one can take its name.
@@ -55,7 +63,7 @@ struct Sweep {
 
   // MARK: What is known
 
-  func fact(_ value: ValueID) -> Fact? { value.index < valueCount ? typed.fact(of: value) : made[value]?.fact }
+  func fact(_ value: ValueID) -> Fact? { value.index < valueCount ? typed.fact(of: value) : made[value.index - valueCount].fact }
   func shape(_ value: ValueID) -> Shape? { fact(value)?.type.shape }
   func element(_ value: ValueID) -> ElementType? { fact(value)?.type.element }
   func constant(_ value: ValueID?) -> Tensor? {
@@ -81,12 +89,8 @@ struct Sweep {
   /// The node that makes `value`, its operands resolved.
   func producer(_ value: ValueID?) -> Site? {
     guard let value else { return nil }
-    if value.index >= valueCount { return made[value]?.site }
-    guard let id = typed.graph.producer(of: value) else { return nil }
-    let node = typed.graph[id]
-    return Site(
-      op: node.op, inputs: node.inputs.map { $0.map(resolved) }, resultCount: node.outputs.count, origins: node.origins, name: node.name,
-      results: node.outputs)
+    if value.index >= valueCount { return made[value.index - valueCount].site }
+    return typed.graph.producer(of: value).flatMap { sites[$0] }
   }
 
   /// The operands of the binary node that makes `value`.
@@ -121,7 +125,7 @@ struct Sweep {
       return constant(folded, for: site)
     }
     let value = patch.add(site.op, site.inputs, name: stem(site), origins: site.origins)
-    made[value] = (site, result)
+    made.append((site, result))
     return value
   }
 
@@ -141,13 +145,16 @@ struct Sweep {
 
   mutating func constant(_ tensor: Tensor, for site: Site) -> ValueID {
     let value = patch.addConstant(stem(site), tensor)
-    made[value] = (Site(op: .unary(.identity), inputs: [], resultCount: 0, origins: [], name: ""), Fact(tensor.type, value: .tensor(tensor)))
+    made.append((Site(op: .unary(.identity), inputs: [], resultCount: 0, origins: [], name: ""), Fact(tensor.type, value: .tensor(tensor))))
     return value
   }
 
   mutating func vector(_ values: [Int], for site: Site) -> ValueID? {
+    if let known = vectors[values] { return known }
     guard let tensor = try? Tensor(int64: values.map(Int64.init), dims: [values.count]) else { return nil }
-    return constant(tensor, for: site)
+    let made = constant(tensor, for: site)
+    vectors[values] = made
+    return made
   }
 
   /// A small constant of the element type of `value` with the given dimensions.

@@ -34,55 +34,21 @@ public struct Graph: Sendable {
     self.source = source
   }
 
-  public subscript(_ id: NodeID) -> Node { nodes[id] }
-  public subscript(_ id: ValueID) -> Value { values[id] }
+  @inlinable public subscript(_ id: NodeID) -> Node { nodes[id] }
+  @inlinable public subscript(_ id: ValueID) -> Value { values[id] }
 
   /// The live nodes in order.
   public var liveNodes: some Sequence<(NodeID, Node)> { order.lazy.map { ($0, nodes[$0]) } }
 
   /// The node that makes `value`, if one does.
-  public func producer(of value: ValueID) -> NodeID? {
+  @inlinable public func producer(of value: ValueID) -> NodeID? {
     if case .node(let node, _) = values[value].definition { node } else { nil }
   }
 
   /// The constant that `value` is, if it is one.
-  public func constant(_ value: ValueID) -> Tensor? {
+  @inlinable public func constant(_ value: ValueID) -> Tensor? {
     if case .constant(let tensor) = values[value].definition { tensor } else { nil }
   }
-}
-
-/// One operation.
-public struct Node: Sendable {
-  public var op: Op
-  /// nil where an optional operand is left out.
-  public var inputs: [ValueID?]
-  /// nil where an optional result is not wanted.
-  public var outputs: [ValueID?]
-  /// Values of this graph that the node's bodies read (`Subgraph.captures`), or the subgraphs of a foreign node by name.
-  public var captures: [ValueID]
-  /// As the model spells it; may be empty.
-  public var name: String
-  /// The nodes of the graph as it was read that this one stands for.
-  public var origins: OriginSet
-  /// Where the format keeps this node's record; nil for nodes made here.
-  public var record: Int?
-
-  public init(
-    _ op: Op, _ inputs: [ValueID?], outputs: [ValueID?] = [], captures: [ValueID] = [], name: String = "", origins: OriginSet = [], record: Int? = nil
-  ) {
-    self.op = op
-    self.inputs = inputs
-    self.outputs = outputs
-    self.captures = captures
-    self.name = name
-    self.origins = origins
-    self.record = record
-  }
-
-  public func input(_ index: Int) -> ValueID? { index < inputs.count ? inputs[index] : nil }
-  public func output(_ index: Int) -> ValueID? { index < outputs.count ? outputs[index] : nil }
-  /// Everything read: operands and captures.
-  public var reads: [ValueID] { inputs.compactMap { $0 } + captures }
 }
 
 /// Something that flows: a graph input, a constant, or a node's result.

@@ -6,9 +6,9 @@ internal import Tensors
 extension TypedGraph {
   /// Work of one node; none for what is known before the run.
   public func cost(of node: NodeID) -> Cost {
-    guard let op = graph[node].op.semantics, graph[node].outputs.contains(where: { $0.map { constant($0) == nil } ?? false }) else { return Cost() }
-    let results = graph[node].outputs.compactMap { $0.flatMap { sized($0) } }
-    return op.cost(operands: graph[node].inputs.map { $0.flatMap { sized($0) } }, results: results)
+    let node = graph[node]
+    guard let op = node.op.semantics, node.outputs.contains(where: { $0.map { constant($0) == nil } ?? false }) else { return Cost() }
+    return op.cost(operands: node.inputs.map { $0.flatMap { sized($0) } }, results: node.outputs.compactMap { $0.flatMap { sized($0) } })
   }
 
   public var cost: Cost {
@@ -33,21 +33,26 @@ extension TypedGraph {
     var remaining = HandleMap<ValueTag, Int>(count: graph.values.count, initial: 0)
     for node in graph.order { for value in graph[node].reads { remaining[value] += 1 } }
     for value in graph.outputs { remaining[value] += 1 }
+    /// Bytes that are freed with a value: kept when it is made.
+    var sizes = HandleMap<ValueTag, Int>(count: graph.values.count, initial: 0)
     func bytes(_ value: ValueID) -> Int {
       guard constant(value) == nil, let type = sized(value), type.element.isFloatingPoint, let count = type.shape?.concrete?.checkedProduct else { return 0 }
       return type.element.byteCount(of: count) ?? 0
     }
-    var held = graph.inputs.reduce(0) { $0 &+ bytes($1) }
+    for value in graph.inputs { sizes[value] = bytes(value) }
+    var held = graph.inputs.reduce(0) { $0 &+ sizes[$1] }
     var peak = held
     for node in graph.order {
-      let outputs = graph[node].outputs.compactMap { $0 }
-      for value in outputs { held = held &+ bytes(value) }
+      for case let value? in graph[node].outputs {
+        sizes[value] = bytes(value)
+        held = held &+ sizes[value]
+      }
       peak = max(peak, held)
       for value in graph[node].reads {
         remaining[value] -= 1
-        if remaining[value] == 0 { held = held &- bytes(value) }
+        if remaining[value] == 0 { held = held &- sizes[value] }
       }
-      for value in outputs where remaining[value] == 0 { held = held &- bytes(value) }
+      for case let value? in graph[node].outputs where remaining[value] == 0 { held = held &- sizes[value] }
     }
     return peak
   }

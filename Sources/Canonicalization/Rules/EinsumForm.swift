@@ -1,4 +1,5 @@
 internal import GraphIR
+internal import Operators
 internal import Tensors
 
 /// An Einsum of two operands is a product of matrices between rearrangements; one of more is a chain of those.
@@ -7,24 +8,24 @@ enum EinsumForm {
 
   /// `einsum(a, b, c) = einsum(einsum(a, b), c)`, where the inner one keeps the labels that are still wanted.
   static let pairwise = Rule(.recognitionOnly) { site, sweep in
-    guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count > 2, let (terms, output) = Terms.parsed(equation),
-      terms.count == site.inputs.count
-    else { return nil }
-    let wanted = Set(terms[2...].joined()).union(output)
-    var kept: [Character] = []
+    guard site.inputs.count > 2, let equation = plain(site, sweep) else { return nil }
+    let terms = equation.operands
+    let wanted = Set(terms[2...].joined()).union(equation.output)
+    var kept: [Label] = []
     for label in terms[0] + terms[1] where wanted.contains(label) && !kept.contains(label) { kept.append(label) }
-    let inner = "\(String(terms[0])),\(String(terms[1]))->\(String(kept))"
-    let outer = ([kept] + terms[2...]).map { String($0) }.joined(separator: ",") + "->\(String(output))"
-    guard let first = sweep.make(.matrix(.einsum(equation: inner)), [site.input(0), site.input(1)], for: site) else { return nil }
+    guard let inner = EinsumEquation.text(Array(terms[..<2]), kept), let outer = EinsumEquation.text([kept] + terms[2...], equation.output),
+      let first = sweep.make(.matrix(.einsum(equation: inner)), [site.input(0), site.input(1)], for: site)
+    else { return nil }
     return sweep.make(.matrix(.einsum(equation: outer)), [first] + site.inputs[2...], for: site).map { [$0] }
   }
 
   /// Without a contraction, an operand whose labels the other one has all is a factor.
   static let scaling = Rule(.recognitionOnly) { site, sweep in
-    guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 2, let a = site.input(0), let b = site.input(1), let terms = Terms(equation),
-      let aShape = sweep.shape(a), let bShape = sweep.shape(b), terms.left.count == aShape.rank, terms.right.count == bShape.rank
+    guard site.inputs.count == 2, let terms = plain(site, sweep), let a = site.input(0), let b = site.input(1), let aShape = sweep.shape(a),
+      let bShape = sweep.shape(b)
     else { return nil }
-    for (x, own, factor, other, shape) in [(a, terms.left, b, terms.right, bShape), (b, terms.right, a, terms.left, aShape)] {
+    let (left, right) = (terms.operands[0], terms.operands[1])
+    for (x, own, factor, other, shape) in [(a, left, b, right, bShape), (b, right, a, left, aShape)] {
       guard Set(own) == Set(terms.output), Set(other).isSubset(of: own), other.count < own.count else { continue }
       let order = terms.output.compactMap { own.firstIndex(of: $0) }
       let places = terms.output.compactMap { other.firstIndex(of: $0) }
@@ -44,21 +45,22 @@ enum EinsumForm {
   /// Labels in both operands and the result are batch axes, labels in both but not in the result are contracted, the others
   /// run free. Summed labels of one operand alone, and diagonals, are left as they are.
   static let contraction = Rule(.recognitionOnly) { site, sweep in
-    guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 2, let a = site.input(0), let b = site.input(1), let aShape = sweep.shape(a),
-      let bShape = sweep.shape(b), let terms = Terms(equation), terms.left.count == aShape.rank, terms.right.count == bShape.rank
+    guard site.inputs.count == 2, let terms = plain(site, sweep), let a = site.input(0), let b = site.input(1), let aShape = sweep.shape(a),
+      let bShape = sweep.shape(b)
     else { return nil }
-    var sizes: [Character: Dim] = [:]
-    for (label, dim) in zip(terms.left, aShape.dims) { sizes[label] = dim }
-    for (label, dim) in zip(terms.right, bShape.dims) where sizes[label] == nil || sizes[label] == 1 { sizes[label] = dim }
-    let batch = terms.output.filter { terms.left.contains($0) && terms.right.contains($0) }
-    let contracted = terms.left.filter { terms.right.contains($0) && !terms.output.contains($0) }
-    let rows = terms.output.filter { terms.left.contains($0) && !terms.right.contains($0) }
-    let columns = terms.output.filter { terms.right.contains($0) && !terms.left.contains($0) }
-    guard terms.left.allSatisfy({ batch.contains($0) || contracted.contains($0) || rows.contains($0) }),
-      terms.right.allSatisfy({ batch.contains($0) || contracted.contains($0) || columns.contains($0) }),
-      zip(terms.left, aShape.dims).allSatisfy({ sizes[$0] == $1 }), zip(terms.right, bShape.dims).allSatisfy({ sizes[$0] == $1 }),
-      let left = arranged(a, terms.left, [batch, rows, contracted], sizes, site, &sweep),
-      let right = arranged(b, terms.right, [batch, contracted, columns], sizes, site, &sweep),
+    let (ours, theirs) = (terms.operands[0], terms.operands[1])
+    var sizes: [Label: Dim] = [:]
+    for (label, dim) in zip(ours, aShape.dims) { sizes[label] = dim }
+    for (label, dim) in zip(theirs, bShape.dims) where sizes[label] == nil || sizes[label] == 1 { sizes[label] = dim }
+    let batch = terms.output.filter { ours.contains($0) && theirs.contains($0) }
+    let contracted = ours.filter { theirs.contains($0) && !terms.output.contains($0) }
+    let rows = terms.output.filter { ours.contains($0) && !theirs.contains($0) }
+    let columns = terms.output.filter { theirs.contains($0) && !ours.contains($0) }
+    guard ours.allSatisfy({ batch.contains($0) || contracted.contains($0) || rows.contains($0) }),
+      theirs.allSatisfy({ batch.contains($0) || contracted.contains($0) || columns.contains($0) }),
+      zip(ours, aShape.dims).allSatisfy({ sizes[$0] == $1 }), zip(theirs, bShape.dims).allSatisfy({ sizes[$0] == $1 }),
+      let left = arranged(a, ours, [batch, rows, contracted], sizes, site, &sweep),
+      let right = arranged(b, theirs, [batch, contracted, columns], sizes, site, &sweep),
       let product = sweep.make(.matrix(.matMul), [left, right], for: site)
     else { return nil }
     let order = batch + rows + columns
@@ -71,7 +73,7 @@ enum EinsumForm {
 
   /// An operand with batch axes first and two groups of axes, each joined to one.
   private static func arranged(
-    _ value: ValueID, _ labels: [Character], _ groups: [[Character]], _ sizes: [Character: Dim], _ site: Site, _ sweep: inout Sweep
+    _ value: ValueID, _ labels: [Label], _ groups: [[Label]], _ sizes: [Label: Dim], _ site: Site, _ sweep: inout Sweep
   ) -> ValueID? {
     let order = groups.flatMap { $0 }
     let permutation = order.compactMap { labels.firstIndex(of: $0) }
@@ -89,24 +91,15 @@ enum EinsumForm {
     return sweep.reshape(result, to: dims, for: site)
   }
 
-  /// `bhid,bhjd->bhij`: plain letters, none twice in a term.
-  private struct Terms {
-    var left, right, output: [Character]
+  private typealias Label = EinsumEquation.Label
 
-    init?(_ equation: String) {
-      guard let (terms, result) = Terms.parsed(equation), terms.count == 2 else { return nil }
-      (left, right, output) = (terms[0], terms[1], result)
-    }
-
-    static func parsed(_ equation: String) -> (terms: [[Character]], output: [Character])? {
-      let text = equation.filter { !$0.isWhitespace }
-      guard let arrow = text.firstRange(of: "->") else { return nil }
-      let terms = text[..<arrow.lowerBound].split(separator: ",", omittingEmptySubsequences: false).map(Array.init)
-      let output = Array(text[arrow.upperBound...])
-      for term in terms + [output] {
-        guard term.allSatisfy({ $0.isASCII && $0.isLetter }), Set(term).count == term.count else { return nil }
-      }
-      return (terms, output)
-    }
+  /// The equation of a node whose operands' ranks are known, where no label stands twice in a term.
+  private static func plain(_ site: Site, _ sweep: Sweep) -> EinsumEquation? {
+    guard case .matrix(.einsum(let text)) = site.op else { return nil }
+    let ranks = site.inputs.compactMap { $0.flatMap { sweep.shape($0)?.rank } }
+    guard ranks.count == site.inputs.count, let equation = try? EinsumEquation(text, ranks: ranks),
+      equation.operands.allSatisfy({ Set($0).count == $0.count })
+    else { return nil }
+    return equation
   }
 }

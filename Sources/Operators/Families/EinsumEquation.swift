@@ -1,12 +1,12 @@
-internal import Diagnostics
+public import Diagnostics
 internal import Tensors
 
 /// An equation of Einsum (ONNX 12): labels of each operand's axes and of the result's, the ellipsis resolved to labels
 /// of its own.
-struct EinsumEquation {
-  /// A letter, or an axis under the ellipsis counted from its last.
-  enum Label: Hashable {
-    case letter(Character)
+public struct EinsumEquation: Sendable {
+  /// A letter in ASCII, or an axis under the ellipsis counted from its last.
+  public enum Label: Hashable, Comparable, Sendable {
+    case letter(UInt8)
     case ellipsis(Int)
   }
   /// One pairwise contraction of the chain that evaluates the equation left to right.
@@ -15,54 +15,74 @@ struct EinsumEquation {
     var output: [Label]
   }
 
-  let operands: [[Label]]
-  let output: [Label]
+  public let operands: [[Label]]
+  public let output: [Label]
 
-  init(_ equation: String, ranks: [Int]) throws(Failure) {
+  /// - Parameter ranks: how many axes each operand has.
+  /// - Throws: `shapeMismatch` where the text is no equation, or does not fit the ranks.
+  public init(_ equation: String, ranks: [Int]) throws(Failure) {
     func bad(_ why: String) -> Failure { Failure(.shapeMismatch, "Einsum '\(equation)': \(why)") }
-    let text = equation.filter { !$0.isWhitespace }
-    let sides = text.split(separator: "->", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    guard let left = sides.first else { throw bad("is empty") }
-    let terms = left.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    let text = equation.utf8.filter { $0 != UInt8(ascii: " ") && !(9...13).contains($0) }
+    let arrow = text.indices.dropLast().first { text[$0] == UInt8(ascii: "-") && text[$0 + 1] == UInt8(ascii: ">") }
+    let terms = text[..<(arrow ?? text.count)].split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
     guard terms.count == ranks.count else { throw bad("has \(terms.count) terms for \(ranks.count) operands") }
 
-    func labels(_ term: String, ellipsisRank: (Int) throws(Failure) -> Int) throws(Failure) -> [Label] {
-      let parts = term.split(separator: "...", omittingEmptySubsequences: false)
-      guard parts.count <= 2, term.filter({ $0 != "." }).allSatisfy({ $0.isASCII && $0.isLetter }), !parts.contains(where: { $0.contains(".") }) else {
-        throw bad("'\(term)' is no list of letters")
+    func labels(_ term: ArraySlice<UInt8>, ellipsisRank: (_ letters: Int) throws(Failure) -> Int) throws(Failure) -> [Label] {
+      var list: [Label] = []
+      var ellipsis: Int?
+      var rest = term
+      while let next = rest.popFirst() {
+        switch next {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): list.append(.letter(next))
+        case UInt8(ascii: ".") where ellipsis == nil && rest.starts(with: [next, next]):
+          rest = rest.dropFirst(2)
+          ellipsis = list.count
+        default: throw bad("'\(String(decoding: term, as: UTF8.self))' is no list of letters")
+        }
       }
-      let letters = parts.map { part in part.map { Label.letter($0) } }
-      if letters.count < 2 {
-        _ = try ellipsisRank(-1)
-        return letters.first ?? []
-      }
-      let rank = try ellipsisRank(letters[0].count + letters[1].count)
-      return letters[0] + (0..<rank).reversed().map { Label.ellipsis($0) } + letters[1]
+      if let ellipsis { list.insert(contentsOf: (0..<(try ellipsisRank(list.count))).reversed().map { .ellipsis($0) }, at: ellipsis) }
+      return list
     }
     var operands: [[Label]] = []
     var widest = 0
     for (term, rank) in zip(terms, ranks) {
       let list = try labels(term) { (letters) throws(Failure) in
-        if letters < 0 { return 0 }
-        guard rank >= letters else { throw bad("'\(term)' names more axes than rank \(rank)") }
+        guard rank >= letters else { throw bad("'\(String(decoding: term, as: UTF8.self))' names more axes than rank \(rank)") }
         widest = max(widest, rank - letters)
         return rank - letters
       }
-      guard list.count == rank else { throw bad("'\(term)' does not name \(rank) axes") }
+      guard list.count == rank else { throw bad("'\(String(decoding: term, as: UTF8.self))' does not name \(rank) axes") }
       operands.append(list)
     }
     self.operands = operands
-    if sides.count == 2 {
-      let output = try labels(sides[1]) { (letters) throws(Failure) in letters < 0 ? 0 : widest }
+    if let arrow {
+      let output = try labels(text[(arrow + 2)...]) { _ in widest }
       let known = Set(operands.joined())
       guard Set(output).count == output.count, output.allSatisfy({ known.contains($0) }) else { throw bad("the result's labels are wrong") }
       self.output = output
     } else {
-      let all = operands.joined().filter { if case .letter = $0 { true } else { false } }
-      let counts = all.reduce(into: [Label: Int]()) { $0[$1, default: 0] += 1 }
-      let once = counts.compactMap { label, count -> Character? in if count == 1, case .letter(let letter) = label { letter } else { nil } }
-      self.output = (0..<widest).reversed().map { Label.ellipsis($0) } + once.sorted().map { Label.letter($0) }
+      let counts = operands.joined().reduce(into: [Label: Int]()) { $0[$1, default: 0] += 1 }
+      let once = counts.filter { if case .letter = $0.key { $0.value == 1 } else { false } }
+      self.output = (0..<widest).reversed().map { .ellipsis($0) } + once.keys.sorted()
     }
+  }
+
+  /// The text of an equation; labels of an ellipsis get letters that no other label has. nil where letters run out.
+  public static func text(_ operands: [[Label]], _ output: [Label]) -> String? {
+    let labels = Set(operands.joined())
+    let letters = (UInt8(ascii: "a")...UInt8(ascii: "z")).map { $0 } + (UInt8(ascii: "A")...UInt8(ascii: "Z")).map { $0 }
+    var free = letters.filter { !labels.contains(.letter($0)) }.reversed().map { $0 }
+    var spelled: [Label: UInt8] = [:]
+    for label in labels.sorted() {
+      if case .letter(let letter) = label {
+        spelled[label] = letter
+      } else {
+        guard let letter = free.popLast() else { return nil }
+        spelled[label] = letter
+      }
+    }
+    func term(_ labels: [Label]) -> String { String(decoding: labels.compactMap { spelled[$0] }, as: UTF8.self) }
+    return operands.map(term).joined(separator: ",") + "->" + term(output)
   }
 
   /// The size of each label; sizes of 1 broadcast.
@@ -87,7 +107,7 @@ struct EinsumEquation {
       let next = operands.count == 1 ? [] : operands[index]
       let labels = Set(current).union(next)
       let needed = Set(operands[(index + 1)...].joined()).union(output)
-      let kept = index == operands.count - 1 ? output.filter { labels.contains($0) } : labels.filter { needed.contains($0) }.sorted { "\($0)" < "\($1)" }
+      let kept = index == operands.count - 1 ? output.filter { labels.contains($0) } : labels.filter { needed.contains($0) }.sorted()
       steps.append(Step(labels: labels, output: kept))
       current = kept
     }
@@ -129,7 +149,7 @@ struct EinsumEquation {
     let batch = output.filter { aSteps[$0] != nil && bSteps[$0] != nil }
     let rows = output.filter { bSteps[$0] == nil }
     let columns = output.filter { aSteps[$0] == nil }
-    let inner = Set(aSteps.keys).union(bSteps.keys).subtracting(output).sorted { "\($0)" < "\($1)" }
+    let inner = Set(aSteps.keys).union(bSteps.keys).subtracting(output).sorted()
     func places(_ labels: [Label], _ steps: [Label: Int]) -> [Int] { offsets(dims: labels.map { sizes[$0] ?? 1 }, strides: labels.map { steps[$0] ?? 0 }) }
     let product = ReferenceProduct(
       aBatches: places(batch, aSteps), bBatches: places(batch, bSteps), aRows: places(rows, aSteps), aInner: places(inner, aSteps),

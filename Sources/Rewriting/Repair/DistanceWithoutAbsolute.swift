@@ -19,8 +19,7 @@ enum DistanceWithoutAbsolute: Repair {
     var sum, root: ValueID
   }
 
-  static func sites(in typed: TypedGraph) -> [RepairSite] {
-    let uses = Uses(typed.graph)
+  static func sites(in typed: TypedGraph, _ uses: Uses) -> [RepairSite] {
     return typed.graph.liveNodes.compactMap { id, node in
       guard node.op == .binary(.power), place(id, typed, uses) != nil else { return nil }
       return RepairSite(

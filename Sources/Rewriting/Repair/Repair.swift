@@ -10,8 +10,8 @@ public protocol Repair: Sendable {
   static var id: String { get }
   static var summary: String { get }
 
-  /// Where the fault is in a graph as read.
-  static func sites(in typed: TypedGraph) -> [RepairSite]
+  /// Where the fault is in a graph as read, whose values `uses` tells the readers of.
+  static func sites(in typed: TypedGraph, _ uses: Uses) -> [RepairSite]
 
   /// Mends one site.
   static func mend(_ site: RepairSite, in typed: TypedGraph, _ patch: inout Patch) throws(Failure)
@@ -36,7 +36,10 @@ public struct RepairSite: Sendable, Hashable {
 public enum RepairCatalogue {
   public static let all: [any Repair.Type] = [DistanceWithoutAbsolute.self, TrainingDropout.self]
 
-  public static func sites(in typed: TypedGraph) -> [RepairSite] { all.flatMap { $0.sites(in: typed) }.sorted { $0.node < $1.node } }
+  public static func sites(in typed: TypedGraph) -> [RepairSite] {
+    let uses = Uses(typed.graph)
+    return all.flatMap { $0.sites(in: typed, uses) }.sorted { $0.node < $1.node }
+  }
 
   /// The graph with all known faults mended; the same where there are none.
   public static func mended(_ typed: TypedGraph) throws(Failure) -> (graph: Graph, sites: [RepairSite]) {

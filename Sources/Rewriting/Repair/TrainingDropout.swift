@@ -9,8 +9,7 @@ enum TrainingDropout: Repair {
   static let id = "training-dropout"
   static let summary = "takes out dropout that was exported in training mode"
 
-  static func sites(in typed: TypedGraph) -> [RepairSite] {
-    let uses = Uses(typed.graph)
+  static func sites(in typed: TypedGraph, _ uses: Uses) -> [RepairSite] {
     return typed.graph.liveNodes.compactMap { place, node in
       guard case .random(let op) = node.op, op.kind == .dropout, node.input(0) != nil, node.output(0) != nil, isTraining(node, typed),
         node.output(1).map({ uses.readers(of: $0).isEmpty && !typed.graph.outputs.contains($0) }) ?? true
