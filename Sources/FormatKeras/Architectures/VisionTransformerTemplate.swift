@@ -50,20 +50,28 @@ struct VisionTransformerTemplate {
     x = try b.e.concat(parts + [x], axis: 1, "Tokens")
     if positions != nil, !addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
     if weights.has("norm_pre.weight") { x = try b.normalized(x, "norm_pre", epsilon: epsilon) }
+    let isAfter = weights.isNormalizedAfter
     for index in 0..<depth {
       let name = "blocks.\(index)"
+      if isAfter {
+        let mixed = try attention(x, "\(name).attn", width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, &b)
+        x = try sum(x, try b.normalized(mixed, "\(name).norm1", epsilon: epsilon), name, &b)
+        x = try sum(x, try b.normalized(try b.perceptron(x, "\(name).mlp"), "\(name).norm2", epsilon: epsilon), name, &b)
+        continue
+      }
       var y = try attention(
         try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, &b)
-      y = try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b)
-      b.e.scope = name
-      x = try b.e.add(x, y)
+      x = try sum(x, try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b), name, &b)
       y = try b.perceptron(try b.normalized(x, "\(name).norm2", epsilon: epsilon), "\(name).mlp")
-      y = try scaled(y, ["\(name).ls2.gamma", "\(name).gamma_2"], &b)
-      b.e.scope = name
-      x = try b.e.add(x, y)
+      x = try sum(x, try scaled(y, ["\(name).ls2.gamma", "\(name).gamma_2"], &b), name, &b)
     }
     if weights.has("norm.weight") { x = try b.normalized(x, "norm", epsilon: epsilon) }
     return try head(x, prefix: prefixCount, epsilon: epsilon, &b)
+  }
+
+  private func sum(_ x: ValueID, _ y: ValueID, _ scope: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+    b.e.scope = scope
+    return try b.e.add(x, y)
   }
 
   private func scaled(_ x: ValueID, _ names: [String], _ b: inout TorchBuilder) throws(Failure) -> ValueID {
@@ -118,7 +126,8 @@ struct VisionTransformerTemplate {
   }
 
   private func head(_ x: ValueID, prefix: Int, epsilon: Double, _ b: inout TorchBuilder) throws(Failure) -> Graph {
-    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("tokens", x)]) }
+    let hasHead = weights.has("head.weight")
+    guard hasHead || !weights.isTransformers else { return try b.e.finish(outputs: [("tokens", x)]) }
     b.e.scope = "pool"
     func pooled(_ b: inout TorchBuilder) throws(Failure) -> ValueID {
       let patches = prefix == 0 ? x : try b.e.slice(x, axis: 1, from: prefix, to: Int(Int32.max))
@@ -127,7 +136,7 @@ struct VisionTransformerTemplate {
     var y: ValueID
     if weights.has("attn_pool.latent") {
       y = try attentionPooled(x, epsilon: epsilon, &b)
-    } else if weights.has("cls_token"), try weights.tensor("head.weight", [nil, nil]).dims[1] == 2 * (try b.e.size(x, 2)) {
+    } else if hasHead, weights.has("cls_token"), try weights.tensor("head.weight", [nil, nil]).dims[1] == 2 * (try b.e.size(x, 2)) {
       // DINOv2: the class token and the mean of the patches side by side.
       y = try b.e.concat([try b.e.gather(x, axis: 1, at: 0), try pooled(&b)], axis: 1)
     } else if weights.has("fc_norm.weight") {
@@ -136,6 +145,11 @@ struct VisionTransformerTemplate {
       y = try b.e.gather(x, axis: 1, at: 0)
     } else {
       y = try pooled(&b)
+    }
+    guard hasHead else {
+      b.e.scope = "pool"
+      if weights.has("cls_token"), weights.has("dist_token") { y = try b.e.multiply(try b.e.add(y, try b.e.gather(x, axis: 1, at: 1)), 0.5) }
+      return try b.e.finish(outputs: [("features", y)])
     }
     y = try b.linear(y, "head")
     if weights.has("head_dist.weight"), weights.has("dist_token") {

@@ -9,7 +9,9 @@ extension KerasBuilder {
     let function = call.word("function", "")
     if call.layer.className == "SlicingOpLambda" || function.hasSuffix("getitem") {
       let x = try value(call.argument(0, "tensor"), call)
-      guard case .list(let entries)? = call.named["slice_spec"] else { throw call.wrong("its slices are missing") }
+      guard let specification = call.named["slice_spec"] else { throw call.wrong("its slices are missing") }
+      // One index comes without a list around it.
+      let entries = if case .list(let list) = specification { list } else { [specification] }
       return [try item(x, .list(entries.map { KerasBuilder.slice($0) }), call)]
     }
     let word = function.split(separator: ".").last.map(String.init) ?? function
@@ -57,6 +59,7 @@ extension KerasBuilder {
       return nil
     }
     switch word {
+    case "shape", "shape_v2": return [try e.emit(.generator(.shape(start: 0, end: nil)), [x], "Shape")]
     case "reshape": return [try reshaped(x, call.argument(1, "shape"), call)]
     case "transpose":
       var order: [Int] = []
@@ -178,7 +181,7 @@ extension KerasBuilder {
       }
       var same = renamed(call, twin, [.tensor(x)])
       for (from, to) in [
-        ("keep_dims", "keepdims"), ("dimension", "axis"), ("reduction_indices", "axis"), ("depth", "num_classes"), ("y", "x2"), ("diagonal", "k"),
+        ("keep_dims", "keepdims"), ("dimension", "axis"), ("reduction_indices", "axis"), ("depth", "num_classes"), ("y", "x2"), ("b", "x2"), ("diagonal", "k"),
         ("multiples", "repeats"),
       ] {
         if same.named[to] == nil, let value = same.named[from] { same.named[to] = value }
