@@ -16,6 +16,10 @@ struct StateDictionary {
   /// Whether names are those of Transformers, whose models without a head give all tokens, where timm's give pooled ones.
   let isTransformers: Bool
 
+  /// Names that a template has read; shared by the copies that its parts hold.
+  private final class Reading { var names: Set<String> = [] }
+  private let reading = Reading()
+
   init(_ all: [String: Tensor], options: CheckpointOptions, configuration: JSON?) {
     self.options = options
     self.configuration = configuration
@@ -65,9 +69,20 @@ struct StateDictionary {
 
   func has(_ name: String) -> Bool { weights[name] != nil }
 
+  /// Numbers of blocks that no template has read, as the file names them: with any, the model is another one than it looked
+  /// like. Buffers that follow from the others do not count.
+  var unreadOfBlocks: [String] {
+    let derived = ["attn_mask", "relative_position_index", "relative_coords_table"]
+    return weights.filter { name, tensor in
+      ["blocks.", "layers.", "stages.", "blocks_token_only."].contains { name.hasPrefix($0) } && tensor.elementType.isFloatingPoint
+        && !reading.names.contains(name) && !derived.contains { name.hasSuffix($0) }
+    }.keys.map { originals[$0] ?? $0 }.sorted()
+  }
+
   /// - Throws: `missingPart` or `shapeMismatch`.
   func tensor(_ name: String, _ dims: [Int?]? = nil) throws(Failure) -> Tensor {
     guard let tensor = weights[name] else { throw Failure(.missingPart, "the weight '\(name)' is not in the file", at: .element(name)) }
+    reading.names.insert(name)
     try KerasBuilder.check(tensor, dims, originals[name] ?? name)
     return tensor
   }

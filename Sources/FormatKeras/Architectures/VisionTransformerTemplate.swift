@@ -25,9 +25,10 @@ struct VisionTransformerTemplate {
     if weights.has("pos_embed") {
       let table = try weights.tensor("pos_embed", [1, nil, width])
       positions = table
-      let square = VisionTransformerTemplate.side(table.dims[1])
-      // Without a place for the class token, where that makes a square and the other does not.
-      tokens = VisionTransformerTemplate.side(table.dims[1] - prefixCount) == nil && square != nil ? table.dims[1] : table.dims[1] - prefixCount
+      // For all tokens; without places for registers, or for any of those in front, where that makes a square and the other does not.
+      let registers = weights.weights["reg_token"]?.dims[1] ?? 0
+      let counts = [table.dims[1] - prefixCount, table.dims[1] - prefixCount + registers, table.dims[1]]
+      tokens = counts.first { VisionTransformerTemplate.side($0) != nil } ?? counts[0]
     } else if let table = weights.weights["blocks.0.attn.relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"],
       table.dims.count == 2,
       let span = VisionTransformerTemplate.side(table.dims[0] - 3), span % 2 == 1
@@ -43,12 +44,26 @@ struct VisionTransformerTemplate {
     let image = b.image(channels: patch[1], height: rows * patch[2], width: columns * patch[3])
     var x = try b.tokens(try b.convolution(image, "patch_embed.proj", stride: [patch[2], patch[3]]))
     b.e.scope = "embed"
-    let addsFirst = positions.map { $0.dims[1] == tokens && prefixCount > 0 } ?? false
+    // Positions for patches alone; for all tokens; or, with registers put in afterwards, for all but those.
+    let positionCount = positions?.dims[1] ?? 0
+    let registers = weights.weights["reg_token"]?.dims[1] ?? 0
+    let addsFirst = positionCount == tokens && prefixCount > 0
+    let addsBeforeRegisters = !addsFirst && registers > 0 && positionCount == tokens + prefixCount - registers
     if addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
-    var parts: [ValueID] = []
-    for (name, _) in prefixes { parts.append(try b.e.expandBatch(try b.weight(name), like: x)) }
-    x = try b.e.concat(parts + [x], axis: 1, "Tokens")
-    if positions != nil, !addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
+    func joined(_ names: [String], _ x: ValueID, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+      var parts: [ValueID] = []
+      for (name, _) in prefixes where names.contains(name) { parts.append(try b.e.expandBatch(try b.weight(name), like: x)) }
+      return try b.e.concat(parts + [x], axis: 1, "Tokens")
+    }
+    if addsBeforeRegisters {
+      x = try b.e.add(try joined(["cls_token", "dist_token"], x, &b), try b.weight("pos_embed"), "Positions")
+      let first = prefixCount - registers
+      let (front, rest) = (try b.e.slice(x, axis: 1, from: 0, to: first), try b.e.slice(x, axis: 1, from: first, to: Int(Int32.max)))
+      x = try b.e.concat([front, try joined(["reg_token"], rest, &b)], axis: 1, "Tokens")
+    } else {
+      x = try joined(prefixes.map(\.0), x, &b)
+      if positions != nil, !addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
+    }
     if weights.has("norm_pre.weight") { x = try b.normalized(x, "norm_pre", epsilon: epsilon) }
     let isAfter = weights.isNormalizedAfter
     for index in 0..<depth {
@@ -83,7 +98,8 @@ struct VisionTransformerTemplate {
   private func attention(
     _ x: ValueID, _ name: String, width: Int, grid: (Int, Int), prefix: Int, epsilon: Double, _ b: inout TorchBuilder
   ) throws(Failure) -> ValueID {
-    let table = weights.weights["\(name).relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"]
+    let tableName = ["\(name).relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"].first { weights.has($0) }
+    let table = try tableName.map { (name) throws(Failure) in try weights.tensor(name) }
     let told =
       weights.weights["\(name).q_norm.weight"].flatMap { $0.dims.count == 1 && $0.count > 0 && $0.count < width ? width / $0.count : nil } ?? table?.dims.last
     let heads = try weights.heads(width: width, told: told)

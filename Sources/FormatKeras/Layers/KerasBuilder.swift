@@ -270,7 +270,9 @@ struct KerasBuilder {
   }
 
   /// A layer whose computation is not known: its place in the graph is kept, and numbers are refused.
-  private mutating func opaque(_ call: LayerCall) throws(Failure) -> [ValueID] {
+  ///
+  /// - Parameter reason: why, where it is not that the class is unknown.
+  mutating func opaque(_ call: LayerCall, _ reason: String? = nil) throws(Failure) -> [ValueID] {
     let module = call.layer.module
     guard
       module.isEmpty || module == "custom" || module.hasPrefix("keras") || call.layer.className == "Lambda" || module.hasPrefix("tf_keras")
@@ -291,7 +293,9 @@ struct KerasBuilder {
     findings.append(
       Diagnostic(
         .unknownOperator,
-        isCode ? "the Lambda layer '\(call.layer.name)' holds Python code, which is never run" : "the layer class '\(call.layer.className)' is not known",
+        reason
+          ?? (isCode
+            ? "the Lambda layer '\(call.layer.name)' holds Python code, which is never run" : "the layer class '\(call.layer.className)' is not known"),
         at: .element(call.path.name)))
     return e.foreign(ForeignOp(domain: "keras", name: call.layer.className), operands, call.layer.className, types: [opaqueType(call, operands)])
   }
