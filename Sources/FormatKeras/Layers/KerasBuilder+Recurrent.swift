@@ -241,7 +241,7 @@ private struct OperatorActivations {
 
 extension Tensor {
   /// Blocks of rows in another order.
-  fileprivate func pickingBlocks(_ order: [Int], of rows: Int) throws(Failure) -> Tensor {
+  func pickingBlocks(_ order: [Int], of rows: Int) throws(Failure) -> Tensor {
     if order == Array(order.indices) { return self }
     guard let first = dims.first, first == rows * order.count else { throw Failure(.shapeMismatch, "\(Shape(dims)) in blocks of \(rows)") }
     let blocks = try reshaped([order.count, rows] + dims.dropFirst())
