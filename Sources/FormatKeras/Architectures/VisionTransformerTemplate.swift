@@ -98,6 +98,7 @@ struct VisionTransformerTemplate {
   private func attention(
     _ x: ValueID, _ name: String, width: Int, grid: (Int, Int), prefix: Int, epsilon: Double, _ b: inout TorchBuilder
   ) throws(Failure) -> ValueID {
+    let weights = weights
     let tableName = ["\(name).relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"].first { weights.has($0) }
     let table = try tableName.map { (name) throws(Failure) in try weights.tensor(name) }
     let told =
@@ -106,7 +107,6 @@ struct VisionTransformerTemplate {
     let headDim = width / heads
     var bias: ValueID?
     if let table { bias = b.e.constant("\(name).bias", try VisionTransformerTemplate.relativeBias(table, grid: grid, heads: heads)) }
-    let weights = weights
     func prepared(_ x: ValueID, _ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
       weights.has("\(name).\(which)_norm.weight") ? try b.normalized(x, "\(name).\(which)_norm", epsilon: epsilon) : x
     }

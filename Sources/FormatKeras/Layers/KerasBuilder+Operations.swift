@@ -217,7 +217,8 @@ extension KerasBuilder {
       case .int(let index):
         guard abs(Double(index)) < 1e15 else { throw call.wrong("the index \(index)") }
         if taken == 1 {
-          y = try e.gather(y, axis: axis, at: index)
+          let size = try e.shape(y)[axis].value
+          y = try e.gather(y, axis: axis, at: index < 0 ? size.map { $0 + index } ?? index : index)
           return insert.isEmpty ? y : try e.unsqueeze(y, insert)
         }
         y = try e.slice(y, axis: axis, from: index, to: index == -1 ? Int(Int32.max) : index + 1)

@@ -202,12 +202,11 @@ struct KerasBuilder {
     if !call.layer.isModel, reads(call).contains(where: { !e.isKnown($0) }) { return try opaque(call) }
     if call.layer.isModel { return try model(call) }
     if call.layer.isOperation || call.layer.className == "TFOpLambda" || call.layer.className == "SlicingOpLambda" {
-      guard call.layer.isOperation else { return try tensorFlowOperation(call) }
       do throws(Failure) {
-        return try operation(call)
-      } catch  where error.code == .unknownOperator && call.layer.module.isEmpty {
-        // Legacy files do not say which they mean.
-        return try layer(call)
+        return call.layer.isOperation ? try operation(call) : try tensorFlowOperation(call)
+      } catch  where error.code == .unknownOperator {
+        // Legacy files do not say whether they mean an operation or the layer of that name.
+        return call.layer.isOperation && call.layer.module.isEmpty ? try layer(call) : try opaque(call, error.message)
       }
     }
     if let results = try custom.call(call, &self) { return results }
