@@ -80,6 +80,12 @@ def told_by_source(module: nn.Module, tracer: Tracer, name: str) -> str:
     return "cross" if tracer.is_cross else "self"
 
 
+def by_lengths(module: nn.Module, tracer: Tracer, name: str) -> str:
+    """For modules whose arguments do not tell: as many queries as keys is self-attention."""
+    queries, keys = tracer.core_lengths
+    return "self" if queries == keys else "cross"
+
+
 def one_query(module: nn.Module, tracer: Tracer, name: str) -> str:
     return "class"
 
@@ -203,8 +209,12 @@ TABLE: list[tuple[str, Rule | None, object]] = [
     (r"transformers\..*PoolFormerPooling$", "token-mixing", lambda m: None),
     (r"transformers\..*VitDetAttention$", windowed_parent, None),
     (r"transformers\..*GroupViTAssignAttention$", None, None),
-    (r"transformers\..*(Llama|Qwen\w+|Mistral|Gemma\w*)Attention$", grouped, None),
-    (r"transformers\..*NystromformerSelfAttention$", None, None),
+    (r"transformers\..*(Llama|Qwen\w+|Mistral|Gemma\w*|GptOss)Attention$", grouped, None),
+    (r"transformers\..*NystromformerSelfAttention$", "linear", None),
+    (r"transformers\..*PerceiverSelfAttention$", by_lengths, None),
+    (r"transformers\..*\.DabDetrAttention$", by_lengths, None),
+    (r"transformers\..*Sam2MultiScaleAttention$", windowed_parent, None),
+    (r"transformers\..*MgpstrA3Module$", "global-context", lambda m: None),
     (r"transformers\..*Blip2QFormerMultiHeadAttention$", told_by_source, None),
     (r"transformers\..*SamVision(Sdpa)?Attention$", windowed_parent, None),
     (r"transformers\..*(Self|MultiHead|Vision|Text)?Attention$", told_by_source, None),
@@ -294,7 +304,7 @@ class Tracer:
                 return True
         named = [kwargs.get(name) for name in ("query", "key")]
         if all(isinstance(value, Tensor) for value in named):
-            return named[0].shape[-2] != named[1].shape[-2]
+            return named[0].shape != named[1].shape
         tensors = [value for value in args if isinstance(value, Tensor)]
         if len(tensors) >= 3 and tensors[0].ndim == tensors[1].ndim == 3:
             return tensors[0].shape != tensors[1].shape

@@ -12,7 +12,7 @@ enum Gates {
       let output = node.output(0), let whole = view.shape(output), whole.rank >= 3
     else { return nil }
     for (x, gate) in [(a, b), (b, a)] where view.shape(x) == whole {
-      if let block = channelGate(id, x, gate, view) ?? spatialGate(id, x, gate, view) { return .block(block) }
+      if let block = channelGate(id, x, gate, view) ?? spatialGate(id, x, gate, view) ?? deviationGate(id, x, gate, view) { return .block(block) }
     }
     return nil
   }
@@ -89,6 +89,28 @@ enum Gates {
     descriptor.nodes = nodes
     descriptor.linears = linear.map { [$0] } ?? []
     descriptor.tables = nodes.compactMap { made in view.graph[made].inputs.compactMap { $0 }.first { isTable($0, view) } }
+    return make(.spatialGate, id, x, descriptor, view)
+  }
+
+  /// A squashed statistic of the tensor itself, of its distance to the mean say, with no weights (Yang et al. 2021).
+  private static func deviationGate(_ id: NodeID, _ x: ValueID, _ gate: ValueID, _ view: GraphView) -> AttentionBlock? {
+    guard view.shape(gate) == view.shape(x), let (_, squash) = view.producer(gate), squash.op == .unary(.sigmoid) || squash.op == .unary(.hardSigmoid)
+    else { return nil }
+    var descriptor = Descriptor(view, of: gate, limit: 0)
+    var pending = [gate]
+    var seen: Set<ValueID> = [gate]
+    while let value = pending.popLast() {
+      if value == x { continue }
+      guard descriptor.nodes.count < 32, let (made, node) = view.producer(value) else { return nil }
+      switch node.op {
+      case .unary, .binary, .clip, .cast: break
+      case .reduction where !view.labels.factors(x, .token).isEmpty: descriptor.pools.append(made)
+      default: return nil
+      }
+      descriptor.nodes.append(made)
+      for input in node.inputs.compactMap({ $0 }) where view.isActivation(input) && seen.insert(input).inserted { pending.append(input) }
+    }
+    guard !descriptor.pools.isEmpty else { return nil }
     return make(.spatialGate, id, x, descriptor, view)
   }
 
