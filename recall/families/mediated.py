@@ -56,8 +56,7 @@ class Bottleneck(Attends):
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, _ = x.shape
-        tokens = self.tokens + x.mean(1, keepdim=True)
-        q = self.q(tokens).view(b, -1, self.h, self.d).transpose(1, 2)
+        q = self.q(self.tokens.expand(b, -1, -1)).view(b, -1, self.h, self.d).transpose(1, 2)
         kv = x.view(b, n, self.h, self.d).transpose(1, 2)
         y = (q @ kv.transpose(-2, -1) * self.d**-0.5).softmax(-1) @ kv
         y = self.o(y.transpose(1, 2).reshape(b, -1, self.h * self.d))

@@ -94,7 +94,7 @@ enum Gates {
 
   /// A squashed statistic of the tensor itself, of its distance to the mean say, with no weights (Yang et al. 2021).
   private static func deviationGate(_ id: NodeID, _ x: ValueID, _ gate: ValueID, _ view: GraphView) -> AttentionBlock? {
-    guard view.shape(gate) == view.shape(x), let (_, squash) = view.producer(gate), squash.op == .unary(.sigmoid) || squash.op == .unary(.hardSigmoid)
+    guard view.shape(gate) == view.shape(x), let (_, squash) = view.producer(gate), Descriptor.isSquash(squash.op)
     else { return nil }
     var descriptor = Descriptor(view, of: gate, limit: 0)
     var pending = [gate]

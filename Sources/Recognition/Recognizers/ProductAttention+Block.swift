@@ -107,8 +107,9 @@ extension ProductAttention {
     contractsTokens ? (q.contracted.size ?? 1, q.contracted.size ?? 1) : (queryTokens, keyTokens)
   }
 
+  /// nil where no one number scales the scores, or where it may have gone into learned queries or keys.
   var scale: Double? {
-    if chain.hasTemperature { return nil }
+    if chain.hasTemperature || !view.isActivation(queryValue) || !view.isActivation(keyValue) { return nil }
     let product = chain.scale * query.scale * key.scale
     let standard = 1 / Double(max(headDim ?? 1, 1)).squareRoot()
     return abs(product - standard) <= 1e-6 * standard ? standard : abs(product - 1) <= 1e-6 ? 1 : Double(Float(product))

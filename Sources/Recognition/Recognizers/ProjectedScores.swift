@@ -49,7 +49,14 @@ enum ProjectedScores {
         if free == 1, view.labels.kind(v.free) == .channel {
           return make(.globalContext, heads: nil, dim: nil, values, tokens: p.contracted.size ?? 1, extra: [])
         }
-        guard view.labels.kind(p.free) == .channel, let output = node.output(0), let second = view.nextProduct(output) else { return nil }
+        guard view.labels.kind(p.free) == .channel, let output = node.output(0) else { return nil }
+        guard let second = view.nextProduct(output) else {
+          // Several vectors gathered by a map each, and nobody asks for them (Ryoo et al. 2021).
+          guard view.labels.kind(v.free) == .channel, heads == 1 else { return nil }
+          var block = make(.globalContext, heads: nil, dim: nil, values, tokens: p.contracted.size ?? 1, extra: [])
+          block.traits = ["\(free) maps"]
+          return block
+        }
         let asking = view.labels.factors(second.other, .channel).count > 1 ? Self.heads(view, second.node, second.other) : 1
         return make(
           .factorized, heads: max(heads, asking), dim: free, values, tokens: p.contracted.size ?? 1, extra: [second.node], nodes: second.nodes,

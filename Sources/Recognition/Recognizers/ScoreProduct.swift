@@ -34,7 +34,7 @@ struct ScoreProduct {
 
   /// The sum of `a b` over one axis that both have; of the others, both, one or none may have an axis.
   private init?(_ view: GraphView, sum node: NodeID) {
-    guard let (a, b, axes) = view.summedProduct(node), axes.count == 1, let summed = axes.first, case .reduction(let reduction) = view.graph[node].op,
+    guard let (a, b, sums) = view.summedProduct(node), sums.count == 1, let summed = sums.first, case .reduction(let reduction) = view.graph[node].op,
       let left = view.axes(a), let right = view.axes(b), let first = view.shape(a), let second = view.shape(b), first.rank == second.rank,
       first.dims.indices.contains(summed), first[summed] == second[summed], first[summed] != 1
     else { return nil }
