@@ -155,7 +155,7 @@ TABLE: list[tuple[str, Rule | None, object]] = [
     (r"timm\.models\.iformer\.SHMA$", windowed, lambda m: 1),
     (r"timm\.models\.senet\.SEModule$", "channel-gate", lambda m: None),
     (r"timm\.models\.vision_transformer\.(Diff)?ParallelScalingBlock$", "self", None),
-    (r"timm\.models\.efficientvim\.HSMSSD$", "linear", lambda m: None),
+    (r"timm\.models\.efficientvim\.HSMSSD$", None, None),
     # Queries and keys alike are of a coarser grid.
     (r"timm\.models\.(lowformer|cpubone)\.ConvAttention$", "self", None),
     (r"timm\.models\.maxxvit\.Attention(Cl|2d)$", partition, None),

@@ -98,7 +98,12 @@ enum Agents {
   static func joined(_ blocks: [AttentionBlock], _ view: GraphView) -> [AttentionBlock] {
     var result: [AttentionBlock] = []
     for block in blocks {
-      if let last = result.last, let whole = whole(last, block, view) { result[result.count - 1] = whole } else { result.append(block) }
+      // Scores of both may be computed before values, in either order.
+      if let last = result.last, let whole = whole(last, block, view) ?? whole(block, last, view) {
+        result[result.count - 1] = whole
+      } else {
+        result.append(block)
+      }
     }
     return result
   }

@@ -110,7 +110,8 @@ enum LinearAttention {
       view.labels.factors(result, .token).isEmpty, view.multipliesPlaces(result), !view.isSameProjection(a, b)
     else { return nil }
     let (key, value) = (view.operandTrace(a), view.operandTrace(b))
-    guard key.linear != nil, value.linear != nil else { return nil }
+    // A softmax on keys is its own anchor.
+    guard key.linear != nil, value.linear != nil, key.featureMap != "softmax", value.featureMap != "softmax" else { return nil }
     let tokens = view.labels.factors(a, .token).size ?? 1
     var block = AttentionBlock(
       family: .linear, queryTokens: tokens, keyTokens: tokens, qkNorm: (key.norm ?? value.norm)?.name ?? "none", traits: ["as many heads as channels"],

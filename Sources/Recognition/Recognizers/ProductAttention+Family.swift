@@ -18,10 +18,12 @@ extension ProductAttention {
     switch grouping.form {
     case .window: return .window
     case .grid: return .grid
-    case .axial: return .axial
+    // Lines that see other lines as well are windows.
+    case .axial: return queryTokens == keyTokens ? .axial : .window
     case .all, .units: break
     }
     if !hasOneSource { return .cross }
+    if learnedKeys > 0 { return .selfAttention }
     if bias.isBanded { return .window }
     if seesBeyondWindow { return .window }
     if isNonLocal { return .nonLocal }
@@ -38,6 +40,21 @@ extension ProductAttention {
       return .spatialReduction
     }
     return key.spatial.isEmpty || query.spatial.isEmpty ? .selfAttention : .pooled
+  }
+
+  /// Constant keys that stand beside those of the tokens, where these are all the keys that no query has its place at:
+  /// learned prefixes, bias keys, a column of zeros.
+  private var learnedKeys: Int {
+    guard let n = queryTokens.value, let m = keyTokens.value, n < m else { return 0 }
+    var count = 0
+    for id in key.nodes {
+      guard case .layout(.concat(let axis)) = view.graph[id].op else { continue }
+      for case let part? in view.graph[id].inputs where !view.isActivation(part) {
+        guard let dims = view.shape(part)?.dims else { continue }
+        count &+= dims.indices.contains(axis < 0 ? axis + dims.count : axis) ? dims[axis < 0 ? axis + dims.count : axis].value ?? 0 : 0
+      }
+    }
+    return count == m - n ? count : 0
   }
 
   /// Keys are the queries' places and some around them: one window with a halo (Vaswani et al. 2021).
@@ -71,6 +88,7 @@ extension ProductAttention {
     if takesDifference { result.append("the difference of two maps") }
     if selection == .thinned || selection == .part, queryTokens != keyTokens, queryTokens != 1 { result.append("a part of the tokens asks") }
     if !view.isActivation(queryValue) { result.append("learned queries") }
+    if learnedKeys > 0, queryTokens != keyTokens { result.append("\(learnedKeys) learned keys beside those of the tokens") }
     if !chain.factors.isEmpty { result.append("scores multiplied by an activation") }
     if meeting.gates.contains(where: { !view.isActivation($0) && (view.shape($0)?.rank ?? 0) >= 2 }) {
       result.append("a positional map joins the probabilities")

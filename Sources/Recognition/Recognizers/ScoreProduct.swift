@@ -91,6 +91,11 @@ struct ScoreProduct {
     case .product(let operand):
       guard let p = ProductOperand(layout, isLeft: operand == 0) else { return }
       guard p.contracted == keys else {
+        // Slots and groups (Locatello et al. 2020, Xu et al. 2022).
+        if rows != columns {
+          throw Refusal(
+            meeting.node, "each token chooses among those that gather: the softmax normalizes over queries, not over what they gather from", as: .cross)
+        }
         throw Refusal(meeting.node, "the product with values runs over queries, not over the keys that the softmax normalized")
       }
     case .weightedSum(_, let axes, _):
