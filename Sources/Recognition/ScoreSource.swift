@@ -149,7 +149,10 @@ extension GraphView {
         return .joined(products, finished(chain))
       case .reduction(let reduction) where reduction.kind == .sum:
         chain.nodes.append(id)
-        if summedProduct(id) != nil {
+        // Scores are sums over channels; a sum over tokens is what weights gather.
+        if let (a, _, axes) = summedProduct(id), let layout = labels.layout(a),
+          axes.allSatisfy({ layout.axes.indices.contains($0) && labels.kind(layout.axes[$0]) == .channel })
+        {
           if let made = producer(input) { chain.nodes.append(made.id) }
           return .product(id, finished(chain))
         }
