@@ -36,6 +36,7 @@ struct ScoreProduct {
   private init?(_ view: GraphView, sum node: NodeID) {
     guard let (a, b, sums) = view.summedProduct(node), sums.count == 1, let summed = sums.first, case .reduction(let reduction) = view.graph[node].op,
       let left = view.axes(a), let right = view.axes(b), let first = view.shape(a), let second = view.shape(b), first.rank == second.rank,
+      left.axes.count == first.rank, right.axes.count == first.rank,
       first.dims.indices.contains(summed), first[summed] == second[summed], first[summed] != 1
     else { return nil }
     (self.a, self.b) = (a, b)
@@ -94,7 +95,7 @@ struct ScoreProduct {
         // Slots and groups (Locatello et al. 2020, Xu et al. 2022).
         if rows != columns {
           throw Refusal(
-            meeting.node, "each token chooses among those that gather: the softmax normalizes over queries, not over what they gather from", as: .cross)
+            meeting.node, "each token chooses among those that gather: the softmax runs over queries, not over what they gather from", as: .cross)
         }
         throw Refusal(meeting.node, "the product with values runs over queries, not over the keys that the softmax normalized")
       }
