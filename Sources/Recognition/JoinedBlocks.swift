@@ -21,7 +21,7 @@ enum ChunkedQueries {
 
   /// Whether two blocks with different queries of one tensor have the same keys and values.
   private static func asksTheSame(_ a: AttentionBlock, _ b: AttentionBlock, _ view: GraphView) -> Bool {
-    guard let first = a.check, let second = b.check, a.heads == b.heads, first.query != second.query else { return false }
+    guard let first = a.operands, let second = b.operands, a.heads == b.heads, first.query != second.query else { return false }
     return arranged(first.key, view) == arranged(second.key, view) && arranged(first.value, view) == arranged(second.value, view)
       && view.trace(first.query, passing: [.scale, .norm, .rotary]).root == view.trace(second.query, passing: [.scale, .norm, .rotary]).root
   }
@@ -86,7 +86,7 @@ enum Landmarks {
     block.nodes = Set(parts.flatMap(\.nodes)).sorted()
     block.cost = parts.dropFirst().reduce(parts[0].cost) { Cost(macs: $0.macs &+ $1.cost.macs, elementwise: $0.elementwise &+ $1.cost.elementwise) }
     (block.output, block.residualAdd, block.residualSum) = (last.output, last.residualAdd, last.residualSum)
-    block.check = nil
+    block.claims = []
     block.projected = nil
     return block
   }
@@ -111,10 +111,12 @@ enum Agents {
   private static func whole(_ gathering: AttentionBlock, _ spreading: AttentionBlock, _ view: GraphView) -> AttentionBlock? {
     guard gathering.heads == spreading.heads, gathering.headDim == spreading.headDim, gathering.queryTokens == spreading.keyTokens,
       gathering.keyTokens == spreading.queryTokens, let few = gathering.queryTokens.value, let tokens = gathering.keyTokens.value, few < tokens,
-      let first = gathering.check, let second = spreading.check
+      let first = gathering.operands, let second = spreading.operands
     else { return nil }
     func root(_ value: ValueID) -> ValueID { view.trace(value, passing: [.scale]).root }
-    guard root(second.value) == root(first.result), root(second.key) == root(first.query) else { return nil }
+    guard let (made, _) = view.producer(root(second.value)), Set(gathering.nodes).isSuperset(of: view.originals(of: [made])),
+      root(second.key) == root(first.query)
+    else { return nil }
     var block = spreading
     block.family = .linear
     block.keyTokens = gathering.keyTokens
@@ -125,7 +127,7 @@ enum Agents {
     block.parameters = gathering.parameters &+ spreading.parameters
     block.cost = Cost(macs: gathering.cost.macs &+ spreading.cost.macs, elementwise: gathering.cost.elementwise &+ spreading.cost.elementwise)
     block.formulas = gathering.formulas + spreading.formulas
-    block.check = nil
+    block.claims = []
     block.projected = nil
     return block
   }

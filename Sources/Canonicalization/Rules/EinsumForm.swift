@@ -6,7 +6,7 @@ enum EinsumForm {
   static let rules: [Rule] = [spelledOut, alone, pairwise, scaling, contraction]
 
   /// An ellipsis, and a result that is not said, in letters: `...ij,...jk->...ik` of matrices is `ij,jk->ik`.
-  static let spelledOut = Rule(.recognitionOnly) { site, sweep in
+  static let spelledOut = Rule(.exact) { site, sweep in
     guard case .matrix(.einsum(let given)) = site.op, given.contains(".") || !given.contains("->") else { return nil }
     let sides = given.filter { !$0.isWhitespace }.split(separator: ">", omittingEmptySubsequences: false)
     let terms = sides[0].filter { $0 != "-" }.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
@@ -32,7 +32,7 @@ enum EinsumForm {
   }
 
   /// Of one operand: a sum over the labels that the result lacks, then a transpose.
-  static let alone = Rule(.recognitionOnly) { site, sweep in
+  static let alone = Rule(.rounding) { site, sweep in
     guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 1, var value = site.input(0), let (terms, output) = Terms.parsed(equation),
       terms.count == 1, let rank = sweep.shape(value)?.rank, rank == terms[0].count, Set(output).isSubset(of: terms[0])
     else { return nil }

@@ -48,7 +48,8 @@ extension ProductAttention {
       residualAdd: branch?.residualAdd, residualSum: branch?.residualSum, anchor: view.original(of: anchor) ?? anchor,
       weights: weights(branch), nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(products))
     block.mechanism = ScoreMechanism.name(self) ?? (branch.map(resamples) == true ? "fcvit" : "softmax")
-    block.check = check(bias.bias)
+    block.operands = (queryValue, keyValue, valueValue)
+    block.claims = claimed(block, branch).map { [$0] } ?? []
     if let output = branch?.output ?? start {
       let gathered = Set(query.factors + key.factors + chain.scales)
       // A factor that values pass as well is none of the scale's alone; one behind another step than the product scales that too.
@@ -63,27 +64,6 @@ extension ProductAttention {
     block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
-  }
-
-  /// The formula that a run can be held against, where nothing but a bias stands between the products.
-  private func check(_ bias: ScoreBias) -> BlockCheck? {
-    guard view.graph[product].op == .matrix(.matMul), case .product(let operand) = meeting.form, !chain.isSummed, chain.mixes.isEmpty, meeting.mixes.isEmpty,
-      meeting.gates.isEmpty,
-      chain.factors.isEmpty,
-      !chain.hasTemperature, !chain.isCapped, !chain.hasSink, case .softmax(.softmax(let axis)) = view.graph[anchor].op,
-      let scores = view.graph[anchor].input(0),
-      let rank = view.shape(scores)?.rank, let result = view.graph[meeting.node].output(0)
-    else { return nil }
-    let claim: BlockCheck.Bias =
-      switch bias {
-      case .none: .none
-      case .constant, .mask: chain.biases.contains(where: { view.isActivation($0.value) || $0.isMask }) ? .free : .constant
-      case .computed: .free
-      }
-    return BlockCheck(
-      query: queryValue, key: keyValue, value: valueValue, queryIsLeft: view.graph[product].input(0) == queryValue, probabilitiesAreLeft: operand == 0,
-      scores: scores, axis: axis < 0 ? axis + rank : axis, result: result, scale: chain.scale, bias: claim, before: chain.steps.map { view.graph[$0] },
-      after: meeting.steps.map { view.graph[$0] })
   }
 
   /// Whether what a few pooled queries gather is laid out over all places again by a constant matrix.

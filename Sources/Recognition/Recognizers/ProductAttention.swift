@@ -66,7 +66,7 @@ struct ProductAttention {
     let among = holdsHeads(q.free) ? size(q.free, .channel) : 1
     return size(Array(q.batch.joined()), .channel).multipliedReportingOverflow(by: among).partialValue
   }
-  private func holdsHeads(_ rows: [AxisFactor]) -> Bool {
+  func holdsHeads(_ rows: [AxisFactor]) -> Bool {
     !contractsTokens && rows.contains { view.labels.kind($0) == .channel } && rows.contains { view.labels.kind($0) == .token }
   }
   var keyHeads: Int { size(Array(k.batch.joined()), .channel) }

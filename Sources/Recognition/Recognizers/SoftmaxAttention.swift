@@ -66,7 +66,7 @@ enum SoftmaxAttention {
     var block = AttentionBlock(projected, anchor: general.anchor)
     block.geometry = general.geometry
     block.traits = general.traits
-    block.check = general.check
+    (block.operands, block.claims) = (general.operands, general.claims)
     block.formulas = general.formulas
     block.remarks = general.remarks
     block.width = projected.query.weight.rows
