@@ -153,7 +153,7 @@ hf("vitmatte", "VitMatteForImageMatting", "", inputs=image(64, channels=4), buil
 hf("seggpt", "SegGptModel", "SegGptConfig", inputs=lambda: (torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32)), hidden_size=32, num_hidden_layers=3, num_attention_heads=4, mlp_dim=64, image_size=[64, 32], patch_size=8, merge_index=0, intermediate_hidden_state_indices=[2], pretrain_image_size=32, decoder_hidden_size=8, pick=lambda m, x, p: m(x, p, torch.zeros(1, 3, 32, 32)).last_hidden_state)
 
 # Towers of larger models.
-hf("siglip2", "Siglip2VisionModel", "Siglip2VisionConfig", inputs=lambda: (torch.randn(2, 16, 192),), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, patch_size=8, num_patches=16, pick=lambda m, x: m(x, torch.ones(2, 16, dtype=torch.long), torch.tensor([[4, 4], [4, 4]])).last_hidden_state)
+hf("siglip2", "Siglip2VisionModel", "Siglip2VisionConfig", inputs=lambda: (torch.randn(2, 16, 192),), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, patch_size=8, num_patches=16, pick=lambda m, x: m(x, torch.ones(2, 16, dtype=torch.long), torch.tensor([[4, 4], [4, 4]])).pooler_output)
 hf("aimv2", "Aimv2VisionModel", "Aimv2VisionConfig", **TINY)
 hf("mlcd", "MLCDVisionModel", "MLCDVisionConfig", **TINY)
 hf("altclip_vision", "AltCLIPVisionModel", "AltCLIPVisionConfig", **TINY)
