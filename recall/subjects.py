@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import families as f
+import mechanisms
 
 
 @dataclass(frozen=True)
@@ -422,3 +423,6 @@ control("pooling", f.SoftPool, (3, 32, 32))
 control("bilinear", f.Bilinear, (3, 32, 32))
 control("contrastive", f.Contrastive, (9, 32))
 control("gated_unit", f.GatedUnit, (9, 32))
+
+for _name, (_make, _inputs) in mechanisms.MODELS.items():
+    SUBJECTS[f"mechanism_{_name}"] = Subject(_make, _inputs, "mechanisms")
