@@ -3,7 +3,7 @@
 #
 #   make demo      a trained vision transformer read, rewritten two ways, proved and written back
 #   make test      all tests
-#   make bench     time and memory beside cp and ONNX Runtime
+#   make bench     time and memory beside cp and ONNX Runtime, then `make bench-keras`: a Keras ViT beside Keras's own way to ONNX
 #   make scaling   the time of inspect over the number of nodes: docs/recognition.md
 #   make conformance  the backend tests of the onnx package, on vitconv and ONNX Runtime: docs/conformance.md
 #   make keras-oracle  Keras, onnx.checker and ONNX Runtime on what vitconv writes for them
@@ -40,7 +40,7 @@ define install
 	fi
 endef
 
-.PHONY: proto build demo test bench scaling conformance keras-oracle fixtures format lint manual install deps swift clean zoo recall
+.PHONY: proto build demo test bench bench-keras scaling conformance keras-oracle fixtures format lint manual install deps swift clean zoo recall
 
 swift:
 	@command -v swift >/dev/null || { echo "make: Swift 6.2 or newer is needed and was not found: https://www.swift.org/install" >&2; exit 1; }
@@ -90,8 +90,11 @@ $(VENV)/conformance/.ready: conformance/requirements.txt
 $(VENV)/bench-keras/.ready: benchmarks/requirements-keras.txt
 	$(call venv,bench-keras,$<)
 
-bench: build $(VENV)/bench/.ready $(VENV)/bench-keras/.ready
+bench: build $(VENV)/bench/.ready
 	$(VENV)/bench/bin/python benchmarks/bench.py $(BIN)
+	$(MAKE) bench-keras
+
+bench-keras: build $(VENV)/bench-keras/.ready
 	$(VENV)/bench-keras/bin/python benchmarks/keras_vit.py $(BIN)
 
 # How the time of `inspect` grows with a graph: a section of docs/recognition.md and its plot.

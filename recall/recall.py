@@ -50,6 +50,7 @@ class Count:
     found: int = 0
     exact: int = 0
     false: int = 0
+    misnamed: int = 0
     failed: int = 0
 
     def add(self, other: Count) -> None:
@@ -63,6 +64,8 @@ class Model:
     name: str
     group: str
     blocks: list[tuple[str, int | None]]
+    # Mechanisms of the blocks that have one besides the softmax.
+    mechanisms: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -77,10 +80,11 @@ def models(folders: list[Path]) -> list[Model]:
         for path in sorted(folder.glob("*.json")):
             truth = json.loads(path.read_text())
             blocks = [(block["family"], block.get("heads")) for block in truth["blocks"]]
+            named = [block["mechanism"] for block in truth["blocks"] if block.get("mechanism", "softmax") != "softmax"]
             files = {d: folder / f"{truth['name']}.{d}.onnx" for d in truth["dialects"]}
             files = {d: file for d, file in files.items() if file.exists()}
             if files:
-                result.append(Model(folder, truth["name"], truth.get("group", ""), blocks, files))
+                result.append(Model(folder, truth["name"], truth.get("group", ""), blocks, named, files))
     return result
 
 
@@ -110,10 +114,13 @@ def judged(want: list[tuple], got: list[tuple]) -> tuple[Count, list[tuple], lis
     return Count(1, len(want), found, exact, len(extra)), missing, extra
 
 
-def inspect(program: str, path: Path) -> list[tuple] | None:
+def inspect(program: str, path: Path) -> tuple[list[tuple], list[str]] | None:
+    """Families with heads, and mechanisms besides the softmax."""
     done = subprocess.run([program, "inspect", str(path), "--json"], capture_output=True, text=True, timeout=300, check=False)
     try:
-        return [(block["family"], block.get("heads")) for block in json.loads(done.stdout)["attention"]]
+        found = json.loads(done.stdout)["attention"]
+        named = [block["mechanism"] for block in found if block["mechanism"] != "softmax"]
+        return [(block["family"], block.get("heads")) for block in found], named
     except (ValueError, KeyError):
         return None
 
@@ -208,9 +215,11 @@ def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bo
             counts["vitconv"] = Count(1, len(model.blocks), failed=1)
             said = f"{model.name}.{dialect}: cannot be read"
         else:
-            counts["vitconv"], missing, extra = judged(model.blocks, got)
-            if missing or extra:
-                said = f"{model.name}.{dialect}: missing {missing}, false {extra}"
+            counts["vitconv"], missing, extra = judged(model.blocks, got[0])
+            wanted, named = collections.Counter(model.mechanisms), collections.Counter(got[1])
+            counts["vitconv"].misnamed = max((wanted - named).total(), (named - wanted).total())
+            if missing or extra or counts["vitconv"].misnamed:
+                said = f"{model.name}.{dialect}: missing {missing}, false {extra}, mechanisms {dict(named)} for {dict(wanted)}"
         if dialect in peers and model.softmax:
             for tool, number in fused(path).items():
                 counts[tool] = Count(1, model.softmax, min(number or 0, model.softmax), failed=int(number is None))
@@ -239,12 +248,12 @@ def markdown(table: dict, peers: set[str]) -> str:
     tools = list(PEERS) if peers else []
     lines = []
     for title, key in (("models", 0), ("dialect", 1)):
-        head = [title, "files", "vitconv: found of true", "family word exact", "false"] + [PEERS[tool] for tool in tools]
+        head = [title, "files", "vitconv: found of true", "family word exact", "false", "mechanism wrong"] + [PEERS[tool] for tool in tools]
         lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         total: dict[str, Count] = collections.defaultdict(Count)
         for name, counts in [*rows(table, key), ("all", total)]:
             own = counts["vitconv"]
-            cells = [name, str(own.files), f"{own.found}/{own.true}", f"{own.exact}/{own.true}", str(own.false)]
+            cells = [name, str(own.files), f"{own.found}/{own.true}", f"{own.exact}/{own.true}", str(own.false), str(own.misnamed)]
             for tool in tools:
                 count = counts[tool]
                 failed = f" ({count.failed} fail)" if count.failed else ""

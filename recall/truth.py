@@ -103,6 +103,8 @@ def hiera(module: nn.Module, tracer: Tracer, name: str) -> str:
 
 
 def grouped(module: nn.Module, tracer: Tracer, name: str) -> str:
+    if getattr(module, "num_kv_heads", heads_of(module)) != heads_of(module):
+        return "gqa"
     return "gqa" if getattr(module, "num_key_value_groups", 1) > 1 else "self"
 
 
@@ -142,6 +144,11 @@ TABLE: list[tuple[str, Rule | None, object]] = [
     (r"timm\.models\.hiera\.MaskUnitAttention$", hiera, lambda m: m.heads),
     (r"timm\.models\.hieradet_sam2\.MultiScaleAttention$", windowed_parent, None),
     (r"timm\.models\.levit\.Attention(Downsample)?$", "self", None),
+    (r"timm\.models\.gemma4_vit\.Gemma4Attention$", grouped, None),
+    (r"timm\.models\.iformer\.SHMA$", windowed, lambda m: 1),
+    (r"timm\.models\.senet\.SEModule$", "channel-gate", lambda m: None),
+    (r"timm\.models\.vision_transformer\.(Diff)?ParallelScalingBlock$", "self", None),
+    (r"timm\.models\.efficientvim\.HSMSSD$", "linear", lambda m: None),
     (r"timm\.models\.(lowformer|cpubone)\.ConvAttention$", "spatial-reduction", None),
     (r"timm\.models\.maxxvit\.Attention(Cl|2d)$", partition, None),
     (r"timm\.models\.mobilevit\.LinearSelfAttention$", "linear", lambda m: None),

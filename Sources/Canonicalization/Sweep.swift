@@ -6,6 +6,8 @@ internal import Tensors
 /// One pass over a graph: what was replaced so far, and what is known of the values that were made.
 struct Sweep {
   let typed: TypedGraph
+  let purpose: Canonicalizer.Purpose
+  private let rules: [Rule]
   private(set) var patch: Patch
   private let valueCount: Int
   private let outputs: Set<ValueID>
@@ -14,8 +16,10 @@ struct Sweep {
   private var depth = 0
   private var madeCount = 0
 
-  init(_ typed: TypedGraph) {
+  init(_ typed: TypedGraph, for purpose: Canonicalizer.Purpose) {
     self.typed = typed
+    self.purpose = purpose
+    rules = Canonicalizer.rules(for: purpose)
     patch = Patch(typed.graph)
     valueCount = typed.graph.values.count
     outputs = Set(typed.graph.outputs)
@@ -41,7 +45,7 @@ struct Sweep {
     guard depth < 16 else { return nil }
     depth += 1
     defer { depth -= 1 }
-    for rule in Canonicalizer.rules {
+    for rule in rules {
       if let results = rule.apply(site, &self) { return results }
     }
     return nil

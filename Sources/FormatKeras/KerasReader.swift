@@ -331,7 +331,17 @@ struct Checkpoint {
     if let text = graphText { return try GraphRecord.graph(text, weights: weights) }
     guard !weights.isEmpty || !files.isEmpty else { throw Failure(.missingPart, "the file holds no arrays", at: .init(file: source.name)) }
     let names = metadata ?? [:]
-    if let graph = try StateDictionary(weights, options: options, configuration: configuration).graph() { return graph.recording(weights, names) }
+    let dictionary = StateDictionary(weights, options: options, configuration: configuration)
+    if let graph = try dictionary.graph() {
+      let unread = dictionary.unreadOfBlocks
+      if unread.isEmpty { return graph.recording(weights, names) }
+      sink.report(
+        Diagnostic(
+          .unknownOperator,
+          "the arrays look like those of '\(graph.name)', which has no '\(unread[0])' (\(unread.count) such): they are listed, and there is nothing to run",
+          level: .note))
+      return try listing().recording(weights, names)
+    }
     sink.report(
       Diagnostic(
         .unknownOperator, "\(weights.count) arrays without an architecture: they are listed, and there is nothing to run", level: .note))

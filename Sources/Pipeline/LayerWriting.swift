@@ -13,6 +13,6 @@ enum LayerWriting {
     if let open = try? typed.inliningBodies(sink: &sink) { typed = open }
     let canonical = try Canonicalizer.canonicalize(typed)
     let blocks = AttentionRecognition.recognize(canonical, original: typed.graph).blocks
-    try KerasWriter.write(canonical, blocks: blocks, to: path, as: container)
+    try KerasWriter.write(try Canonicalizer.canonicalize(typed, for: .writing), blocks: blocks, to: path, as: container)
   }
 }

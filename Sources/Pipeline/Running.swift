@@ -40,16 +40,20 @@ public enum Running {
         throw error.located(file: path)
       }
     }
-    var archive = ArrayArchive()
+    var results: [(name: String, tensor: Tensor)] = []
     var ports: [PortSummary] = []
-    for id in graph.outputs {
+    for (index, id) in graph.outputs.enumerated() {
       guard let tensor = result.values[id] else {
         let kind = result.containers[id]?.kind ?? "nothing"
         throw Failure(.notExpressible, "the output is \(kind), and an .npz holds arrays", at: .element(graph[id].name))
       }
-      archive.append(graph[id].name, tensor)
+      // Who gives inputs by position gets outputs by position, in the order of their names.
+      results.append((samples.isByPosition ? "out\(index)" : graph[id].name, tensor))
       ports.append(PortSummary(name: graph[id].name, type: tensor.type))
     }
+    if samples.isByPosition { results.sort { $0.name < $1.name } }
+    var archive = ArrayArchive()
+    for entry in results { archive.append(entry.name, entry.tensor) }
     try archive.write(to: output, protecting: [path, inputs])
     return RunReport(
       samples: samples.count, threads: options.threads, loadMilliseconds: loading.milliseconds, runMilliseconds: running.milliseconds, outputs: ports,

@@ -13,6 +13,8 @@ public struct SampleSet: Sendable {
   /// Object masks on the pixel or patch grid.
   public var masks: Tensor?
   public var count: Int
+  /// Whether arrays called `in0`, `in1`, … stood for the inputs in their order; results are then `out0`, `out1`, ….
+  public private(set) var isByPosition = false
 
   /// Reads an `.npz`, or a folder of images (sub-folders are classes), for a graph with these inputs.
   ///
@@ -39,10 +41,15 @@ public struct SampleSet: Sendable {
       }
     }
     // Arrays called in0, in1, ... stand for the inputs in order where none bears an input's name.
-    if inputs.isEmpty {
+    let isByPosition = inputs.isEmpty
+    if isByPosition {
       for (index, name) in names.enumerated() { if let tensor = archive["in\(index)"] { inputs[name] = tensor } }
     }
-    guard let missing = names.first(where: { inputs[$0] == nil }) else { return try SampleSet(path: path, inputs: inputs, labels: labels, masks: masks) }
+    guard let missing = names.first(where: { inputs[$0] == nil }) else {
+      var result = try SampleSet(path: path, inputs: inputs, labels: labels, masks: masks)
+      result.isByPosition = isByPosition
+      return result
+    }
     throw Failure(
       .badRunInput, "there is no array for the input '\(missing)'", at: .init(file: path),
       advice: "the file holds \(archive.names.joined(separator: ", "))")

@@ -16,7 +16,7 @@ import Testing
 /// What is written for Keras, read back by the reader that is held to Keras's own numbers. Keras itself judges it in
 /// `make keras-oracle`.
 @Suite struct KerasWriterTests {
-  private static func read(_ path: String) throws -> Graph {
+  static func read(_ path: String) throws -> Graph {
     var sink = DiagnosticSink()
     let source = try ByteSource(mapping: path)
     if path.hasSuffix(".onnx") { return try ONNXReader.read(source, path: path, sink: &sink).graph }
@@ -24,14 +24,14 @@ import Testing
   }
 
   /// The canonical graph and the attention in it.
-  private static func analysed(_ graph: Graph) throws -> (TypedGraph, [AttentionBlock]) {
+  static func analysed(_ graph: Graph) throws -> (TypedGraph, [AttentionBlock]) {
     var sink = DiagnosticSink()
     let typed = try Inference.infer(graph, sink: &sink)
     let canonical = try Canonicalizer.canonicalize(typed)
-    return (canonical, AttentionRecognition.recognize(canonical, original: typed.graph).blocks)
+    return (try Canonicalizer.canonicalize(typed, for: .writing), AttentionRecognition.recognize(canonical, original: typed.graph).blocks)
   }
 
-  private static func run(_ graph: Graph, _ inputs: [Tensor]) throws -> [[Double]] {
+  static func run(_ graph: Graph, _ inputs: [Tensor]) throws -> [[Double]] {
     var named: [String: Tensor] = [:]
     for (id, tensor) in zip(graph.inputs, inputs) { named[graph[id].name] = tensor }
     let result = try Executor(graph, options: RunOptions(threads: 1)).run(named)
@@ -39,7 +39,7 @@ import Testing
   }
 
   /// Small numbers that differ everywhere, two samples of each input.
-  private static func samples(_ graph: Graph) throws -> [Tensor] {
+  static func samples(_ graph: Graph) throws -> [Tensor] {
     try graph.inputs.map { id in
       let type = try #require(graph[id].declaredType)
       let dims = try #require(type.shape).dims.map { $0.value ?? 2 }
@@ -49,7 +49,7 @@ import Testing
     }
   }
 
-  private static func written(_ graph: Graph, as container: KerasWriter.Container, _ check: (String) throws -> Void) throws {
+  static func written(_ graph: Graph, as container: KerasWriter.Container, _ check: (String) throws -> Void) throws {
     let (canonical, blocks) = try analysed(graph)
     let folder = NSTemporaryDirectory() + "keras-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -60,7 +60,7 @@ import Testing
     try check(path)
   }
 
-  private static func agrees(_ path: String, with graph: Graph) throws {
+  static func agrees(_ path: String, with graph: Graph) throws {
     let back = try read(path)
     let inputs = try samples(graph)
     let (before, after) = (try run(graph, inputs), try run(back, inputs))

@@ -6,7 +6,7 @@ enum ActivationForm {
   static let rules: [Rule] = [biased, erfGelu, tanhGelu, swish, hardSigmoid, hardSwish]
 
   /// `bias_gelu(x, b) = gelu(x + b)`.
-  static let biased = Rule(.recognitionOnly) { site, sweep in
+  static let biased = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.biasGelu), let x = site.input(0), let b = site.input(1), let sum = sweep.make(.binary(.add), [x, b], for: site) else {
       return nil
     }
@@ -14,7 +14,7 @@ enum ActivationForm {
   }
 
   /// `x * (erf(x / sqrt(2)) + 1) * 0.5`, bracketed in any way.
-  static let erfGelu = Rule(.recognitionOnly) { site, sweep in
+  static let erfGelu = Rule(.rounding) { site, sweep in
     guard let (factor, leaves, leafOrigins) = product(site, sweep), abs(factor - 0.5) < 1e-6, leaves.count == 2 else { return nil }
     for (x, gate) in [(leaves[0], leaves[1]), (leaves[1], leaves[0])] {
       guard let (e, one, sumOrigins) = sweep.operands(gate, of: .add), sweep.scalar(one) == 1, let (inner, erfOrigins) = sweep.operand(e, of: .erf),
@@ -26,7 +26,7 @@ enum ActivationForm {
   }
 
   /// `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
-  static let tanhGelu = Rule(.recognitionOnly) { site, sweep in
+  static let tanhGelu = Rule(.rounding) { site, sweep in
     guard let (factor, leaves, leafOrigins) = product(site, sweep), abs(factor - 0.5) < 1e-6, leaves.count == 2 else { return nil }
     for (x, gate) in [(leaves[0], leaves[1]), (leaves[1], leaves[0])] {
       guard let (t, one, sumOrigins) = sweep.operands(gate, of: .add), sweep.scalar(one) == 1, let (inner, tanhOrigins) = sweep.operand(t, of: .tanh),
@@ -45,7 +45,7 @@ enum ActivationForm {
   }
 
   /// `x * sigmoid(a x) = swish(x)`: SiLU at a = 1, QuickGELU at 1.702.
-  static let swish = Rule(.recognitionOnly) { site, sweep in
+  static let swish = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.multiply), let a = site.input(0), let b = site.input(1) else { return nil }
     for (x, gate) in [(a, b), (b, a)] {
       guard let (inner, origins) = sweep.operand(gate, of: .sigmoid) else { continue }
@@ -58,7 +58,7 @@ enum ActivationForm {
   }
 
   /// `clip(x + 3, 0, 6) / 6 = hard_sigmoid(x)` with the slope of 1/6.
-  static let hardSigmoid = Rule(.recognitionOnly) { site, sweep in
+  static let hardSigmoid = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.multiply), let c = sweep.scalar(site.input(1)), abs(c - 1.0 / 6) < 1e-6, let clip = sweep.producer(site.input(0)),
       let (x, origins) = ramp(clip, sweep)
     else { return nil }
@@ -66,7 +66,7 @@ enum ActivationForm {
   }
 
   /// `x * hard_sigmoid(x) = x * clip(x + 3, 0, 6) / 6 = hard_swish(x)`.
-  static let hardSwish = Rule(.recognitionOnly) { site, sweep in
+  static let hardSwish = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.multiply), let a = site.input(0), let b = site.input(1) else { return nil }
     for (x, gate) in [(a, b), (b, a)] {
       guard let made = sweep.producer(gate), case .unary(.hardSigmoid(let alpha, let beta)) = made.op, made.input(0) == x, abs(alpha - 1 / 6) < 1e-6,

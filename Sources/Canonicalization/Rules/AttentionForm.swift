@@ -9,7 +9,7 @@ enum AttentionForm {
   static let rules: [Rule] = [standard, packed, multiHead]
 
   /// Attention (ONNX 23 and later): operands of rank 4 have their heads split already.
-  static let standard = Rule(.recognitionOnly) { site, sweep in
+  static let standard = Rule(.rounding) { site, sweep in
     guard case .attention(.standard(let form)) = site.op, site.input(4) == nil, site.input(5) == nil, site.input(6) == nil, form.softcap == 0,
       form.leftWindow == nil, form.rightWindow == nil,
       onlyFirst(site), var q = site.input(0), var k = site.input(1), var v = site.input(2), let rank = sweep.shape(q)?.rank
@@ -20,12 +20,12 @@ enum AttentionForm {
     } else if sweep.shape(q)?[1] != sweep.shape(k)?[1] {
       return nil
     }
-    guard let result = attend(q, k, v, mask: site.input(3), scale: form.scale, causal: form.causal, site, &sweep) else { return nil }
+    guard let result = attend(q, k, v, mask: site.input(3), scale: form.scale, causal: form.causal, zeroesHiddenRows: true, site, &sweep) else { return nil }
     return rank == 3 ? merge(result, site, &sweep).map { [$0] } : [result]
   }
 
   /// Attention (com.microsoft): one weight makes queries, keys and values.
-  static let packed = Rule(.recognitionOnly) { site, sweep in
+  static let packed = Rule(.rounding) { site, sweep in
     guard case .attention(.packedProjection(let heads, let scale, let sizes, let causal)) = site.op, site.input(3) == nil, site.input(4) == nil,
       onlyFirst(site),
       let x = site.input(0), let weight = site.input(1), let width = sweep.shape(weight)?[1].value,
@@ -45,7 +45,7 @@ enum AttentionForm {
 
   /// MultiHeadAttention (com.microsoft): queries, keys and values apart, keys and values with heads split, or all packed
   /// as (batch, token, head, 3, dim).
-  static let multiHead = Rule(.recognitionOnly) { site, sweep in
+  static let multiHead = Rule(.rounding) { site, sweep in
     guard case .attention(.multiHead(let heads, let scale, let causal)) = site.op, site.input(4) == nil, site.input(6) == nil, site.input(7) == nil,
       onlyFirst(site), let query = site.input(0), let shape = sweep.shape(query)
     else { return nil }
@@ -116,8 +116,11 @@ enum AttentionForm {
   }
 
   /// Operands of (batch, head, token, dim).
+  ///
+  /// - Parameter zeroesHiddenRows: whether a row of which the mask hides all is zero.
   private static func attend(
-    _ q: ValueID, _ k: ValueID, _ v: ValueID, mask: ValueID?, scale: Float?, causal: Bool, _ site: Site, _ sweep: inout Sweep
+    _ q: ValueID, _ k: ValueID, _ v: ValueID, mask: ValueID?, scale: Float?, causal: Bool, zeroesHiddenRows: Bool = false, _ site: Site,
+    _ sweep: inout Sweep
   ) -> ValueID? {
     guard let queryShape = sweep.shape(q), let keyShape = sweep.shape(k), queryShape.rank == 4, keyShape.rank == 4, let dim = queryShape[3].value, dim > 0,
       let keys = sweep.make(.layout(.transpose([0, 1, 3, 2])), [k], for: site), let product = sweep.make(.matrix(.matMul), [q, keys], for: site)
@@ -142,7 +145,13 @@ enum AttentionForm {
       else { return nil }
       scores = sum
     }
-    guard let probabilities = sweep.make(.softmax(.softmax(axis: -1)), [scores], for: site) else { return nil }
+    guard var probabilities = sweep.make(.softmax(.softmax(axis: -1)), [scores], for: site) else { return nil }
+    if zeroesHiddenRows, mask != nil, sweep.purpose == .writing {
+      guard let isHidden = sweep.make(.unary(.isNaN), [probabilities], for: site), let zero = sweep.number(0, like: probabilities, for: site),
+        let shown = sweep.make(.select, [isHidden, zero, probabilities], for: site)
+      else { return nil }
+      probabilities = shown
+    }
     return sweep.make(.matrix(.matMul), [probabilities, v], for: site)
   }
 

@@ -6,7 +6,7 @@ enum EinsumForm {
   static let rules: [Rule] = [pairwise, scaling, contraction]
 
   /// `einsum(a, b, c) = einsum(einsum(a, b), c)`, where the inner one keeps the labels that are still wanted.
-  static let pairwise = Rule(.recognitionOnly) { site, sweep in
+  static let pairwise = Rule(.rounding) { site, sweep in
     guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count > 2, let (terms, output) = Terms.parsed(equation),
       terms.count == site.inputs.count
     else { return nil }
@@ -20,7 +20,7 @@ enum EinsumForm {
   }
 
   /// Without a contraction, an operand whose labels the other one has all is a factor.
-  static let scaling = Rule(.recognitionOnly) { site, sweep in
+  static let scaling = Rule(.rounding) { site, sweep in
     guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 2, let a = site.input(0), let b = site.input(1), let terms = Terms(equation),
       let aShape = sweep.shape(a), let bShape = sweep.shape(b), terms.left.count == aShape.rank, terms.right.count == bShape.rank
     else { return nil }
@@ -43,7 +43,7 @@ enum EinsumForm {
 
   /// Labels in both operands and the result are batch axes, labels in both but not in the result are contracted, the others
   /// run free. Summed labels of one operand alone, and diagonals, are left as they are.
-  static let contraction = Rule(.recognitionOnly) { site, sweep in
+  static let contraction = Rule(.rounding) { site, sweep in
     guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 2, let a = site.input(0), let b = site.input(1), let aShape = sweep.shape(a),
       let bShape = sweep.shape(b), let terms = Terms(equation), terms.left.count == aShape.rank, terms.right.count == bShape.rank
     else { return nil }

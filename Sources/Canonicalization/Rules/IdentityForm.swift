@@ -3,7 +3,7 @@ internal import Tensors
 
 /// What changes nothing is removed.
 enum IdentityForm {
-  static let rules: [Rule] = [nothing, neutral, guarded]
+  static let rules: [Rule] = [nothing, neutral, needless, guarded]
 
   /// `identity(x) = x`; a cast, reshape, transpose, slice, expansion or concatenation that leaves type and shape as they are.
   static let nothing = Rule(.exact) { site, sweep in
@@ -30,7 +30,7 @@ enum IdentityForm {
 
   /// `x + 0 = x - 0 = x`, `x * 1 = x / 1 = x ^ 1 = x` where broadcasting does not widen x. (Bits: -0 + 0 is +0.)
   /// Vectors stay: a bias of zeros or a layer scale of ones is a parameter like any other.
-  static let neutral = Rule(.recognitionOnly) { site, sweep in
+  static let neutral = Rule(.rounding) { site, sweep in
     guard case .binary(let op) = site.op, let a = site.input(0), let b = site.input(1), let shape = sweep.resultShape(site) else { return nil }
     let element: Double
     switch op {
@@ -44,11 +44,22 @@ enum IdentityForm {
     return nil
   }
 
-  /// `where(is_nan(x), c, x) = x`: the guard exporters put behind a softmax whose row may be masked as a whole.
-  static let guarded = Rule(.recognitionOnly) { site, sweep in
+  /// `where(is_nan(x), c, x) = x` for a softmax of which no row can be hidden as a whole: exporters put the guard everywhere.
+  static let needless = Rule(.exact) { site, sweep in
+    guard let x = checked(site, sweep), let softmax = sweep.producer(x), case .softmax(.softmax) = softmax.op, let scores = softmax.input(0),
+      !HiddenRows.mayOccur(in: scores, sweep)
+    else { return nil }
+    return [x]
+  }
+
+  /// The same for any `x`.
+  static let guarded = Rule(.ofNumbers) { site, sweep in checked(site, sweep).map { [$0] } }
+
+  /// `x` of `where(is_nan(x), c, x)`.
+  private static func checked(_ site: Site, _ sweep: Sweep) -> ValueID? {
     guard site.op == .select, let x = site.input(2), sweep.scalar(site.input(1)) != nil, let (checked, _) = sweep.operand(site.input(0), of: .isNaN),
       checked == x
     else { return nil }
-    return [x]
+    return x
   }
 }

@@ -7,7 +7,7 @@ enum NormalizationForm {
   static let rules: [Rule] = [skipped, centered, rootMeanSquare, unitLength, scaled, shifted]
 
   /// `skip_layer_norm(x, s, gamma, beta, b)`: the sum `(x + b) + s`, and its norm.
-  static let skipped = Rule(.recognitionOnly) { site, sweep in
+  static let skipped = Rule(.rounding) { site, sweep in
     guard case .normalization(let op) = site.op, var x = site.input(0), let skip = site.input(1), let gamma = site.input(2) else { return nil }
     let norm: NormalizationOp
     let parameters: [ValueID?]
@@ -34,7 +34,7 @@ enum NormalizationForm {
   }
 
   /// `(x - mean(x)) / sqrt(mean((x - mean(x))^2) + e) = layer_norm(x)` with scale 1, over the last axis.
-  static let centered = Rule(.recognitionOnly) { site, sweep in
+  static let centered = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.divide), let (d, x, dOrigins) = difference(site.input(0), &sweep),
       let (variance, epsilon, rootOrigins) = root(site.input(1), sweep),
       let (square, squareOrigins) = mean(variance, sweep), let (base, powerOrigins) = squared(square, sweep), base == d,
@@ -45,7 +45,7 @@ enum NormalizationForm {
   }
 
   /// `x / sqrt(mean(x^2) + e) = x * (1 / sqrt(..)) = rms_norm(x)` with scale 1, over the last axis.
-  static let rootMeanSquare = Rule(.recognitionOnly) { site, sweep in
+  static let rootMeanSquare = Rule(.rounding) { site, sweep in
     var numerator = site.input(0)
     var denominator = site.input(1)
     var origins: OriginSet = []
@@ -68,7 +68,7 @@ enum NormalizationForm {
   }
 
   /// `x / max(|x|, e) = lp_norm(x)`, the length along one axis.
-  static let unitLength = Rule(.recognitionOnly) { site, sweep in
+  static let unitLength = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.divide), let x = site.input(0), let rank = sweep.shape(x)?.rank else { return nil }
     var value = site.input(1)
     var origins: OriginSet = []
@@ -91,7 +91,7 @@ enum NormalizationForm {
   }
 
   /// `norm(x, 1) * c = norm(x, c)`.
-  static let scaled = Rule(.recognitionOnly) { site, sweep in
+  static let scaled = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.multiply), let norm = sweep.producer(site.input(0)), let c = site.input(1), let x = norm.input(0), norm.inputs.count == 2,
       sweep.scalar(norm.input(1)) == 1, isPerChannel(c, of: x, sweep)
     else { return nil }
@@ -102,7 +102,7 @@ enum NormalizationForm {
   }
 
   /// `layer_norm(x, c) + b = layer_norm(x, c, b)`.
-  static let shifted = Rule(.recognitionOnly) { site, sweep in
+  static let shifted = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.add), let norm = sweep.producer(site.input(0)), case .normalization(.layer) = norm.op, norm.inputs.count == 2,
       let x = norm.input(0),
       let b = site.input(1), isPerChannel(b, of: x, sweep)

@@ -6,7 +6,7 @@ enum ProductForm {
   static let rules: [Rule] = [gemm, fusedMatMul, flattened]
 
   /// `gemm(a, b, c) = alpha * (a' b') + beta * c`.
-  static let gemm = Rule(.recognitionOnly) { site, sweep in
+  static let gemm = Rule(.rounding) { site, sweep in
     guard case .matrix(.gemm(let alpha, let beta, let transposeA, let transposeB)) = site.op, var a = site.input(0), var b = site.input(1) else { return nil }
     if transposeA {
       guard let flipped = sweep.make(.layout(.transpose([1, 0])), [a], for: site) else { return nil }
@@ -37,7 +37,7 @@ enum ProductForm {
 
   /// `fused_matmul(a, b) = alpha * (a' b')`: a batch transpose takes the first axis behind the batch axes, then a plain one
   /// exchanges the last two.
-  static let fusedMatMul = Rule(.recognitionOnly) { site, sweep in
+  static let fusedMatMul = Rule(.rounding) { site, sweep in
     guard case .matrix(.fusedMatMul(let fused)) = site.op, let first = site.input(0), let second = site.input(1),
       let a = transposed(first, plain: fused.transposeA, batch: fused.transposeBatchA, for: site, &sweep),
       let b = transposed(second, plain: fused.transposeB, batch: fused.transposeBatchB, for: site, &sweep),
@@ -58,7 +58,7 @@ enum ProductForm {
   }
 
   /// `reshape(reshape(x, [-1, C]) W + b, [.., C']) = x W + b` where only the axes before the last were flattened.
-  static let flattened = Rule(.recognitionOnly) { site, sweep in
+  static let flattened = Rule(.rounding) { site, sweep in
     guard case .layout(.reshape) = site.op, let y = site.input(0), let target = sweep.resultShape(site), target.rank > 2 else { return nil }
     var product = y
     var bias: ValueID?

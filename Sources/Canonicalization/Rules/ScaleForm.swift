@@ -7,7 +7,7 @@ enum ScaleForm {
   static let rules: [Rule] = [quotient, difference, commuted, chain]
 
   /// `x / c = x * (1 / c)`.
-  static let quotient = Rule(.recognitionOnly) { site, sweep in
+  static let quotient = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.divide), let x = site.input(0), let c = sweep.mapped(site.input(1), for: site, { 1 / $0 }) else { return nil }
     return sweep.make(.binary(.multiply), [x, c], for: site).map { [$0] }
   }
@@ -27,7 +27,7 @@ enum ScaleForm {
   }
 
   /// `(x * a) * b = x * (a * b)` for numbers a, b.
-  static let chain = Rule(.recognitionOnly) { site, sweep in
+  static let chain = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.multiply), let inner = site.input(0), let b = site.input(1), let outerTensor = sweep.constant(b), outerTensor.count == 1,
       let (x, a, origins) = sweep.operands(inner, of: .multiply), let innerTensor = sweep.constant(a), innerTensor.count == 1,
       let outer = outerTensor.scalar, let factor = innerTensor.scalar, sweep.shape(x) == sweep.resultShape(site),

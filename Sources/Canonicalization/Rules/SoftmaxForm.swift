@@ -6,13 +6,13 @@ enum SoftmaxForm {
   static let rules: [Rule] = [quotient, late]
 
   /// `exp(x - max(x)) / sum(exp(x - max(x))) = softmax(x)`; also without the maximum.
-  static let quotient = Rule(.recognitionOnly) { site, sweep in
+  static let quotient = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.divide), let e = site.input(0), let (x, axis, origins) = exponentials(e, over: site.input(1), sweep) else { return nil }
     return sweep.make(.softmax(.softmax(axis: axis)), [x], for: site, origins: origins).map { [$0] }
   }
 
   /// `(e v) / sum(e) = softmax(x) v`, with `e = exp(x - max(x))`: normalized behind the product, as tiled kernels do it.
-  static let late = Rule(.recognitionOnly) { site, sweep in
+  static let late = Rule(.rounding) { site, sweep in
     guard site.op == .binary(.divide), let product = sweep.producer(site.input(0)), product.op == .matrix(.matMul), let e = product.input(0),
       let v = product.input(1), let (x, axis, origins) = exponentials(e, over: site.input(1), sweep), let rank = sweep.shape(e)?.rank, axis == rank - 1,
       let probabilities = sweep.make(.softmax(.softmax(axis: axis)), [x], for: site, origins: origins)

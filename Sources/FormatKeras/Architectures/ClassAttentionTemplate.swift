@@ -43,9 +43,10 @@ struct ClassAttentionTemplate {
     }
     b.e.scope = "tokens"
     x = try b.normalized(try b.e.concat([token, x], axis: 1, "Tokens"), "norm", epsilon: epsilon)
-    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("tokens", x)]) }
     b.e.scope = "pool"
-    return try b.e.finish(outputs: [("logits", try b.linear(try b.e.gather(x, axis: 1, at: 0), "head"))])
+    let pooled = try b.e.gather(x, axis: 1, at: 0)
+    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("features", pooled)]) }
+    return try b.e.finish(outputs: [("logits", try b.linear(pooled, "head"))])
   }
 
   /// x + γ·y

@@ -30,9 +30,10 @@ struct MixerTemplate {
       x = try b.e.add(x, second)
     }
     if weights.has("norm.weight") { x = try b.normalized(x, "norm", epsilon: epsilon) }
-    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("tokens", x)]) }
     b.e.scope = "pool"
-    return try b.e.finish(outputs: [("logits", try b.linear(try b.e.reduce(.mean, x, axes: [1], keep: false, "ReduceMean"), "head"))])
+    let pooled = try b.e.reduce(.mean, x, axes: [1], keep: false, "ReduceMean")
+    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("features", pooled)]) }
+    return try b.e.finish(outputs: [("logits", try b.linear(pooled, "head"))])
   }
 }
 
@@ -48,9 +49,11 @@ struct ConvMixerTemplate {
     guard size.allSatisfy({ $0 > 0 && $0 < 1 << 16 }) else { throw Failure(.badAttribute, "an image of \(size)") }
     var b = TorchBuilder(weights, name: "convmixer")
     let image = b.image(channels: patch[1], height: size[0], width: size[1])
+    // Of the published models, the one of 32 layers of 768 channels has another activation.
+    let isRectified = patch[0] == 768 && weights.count("blocks") == 32
     func activated(_ x: ValueID, _ name: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
       b.e.scope = name
-      return try b.gelu(x)
+      return isRectified ? try b.e.unary(.relu, x, "Relu") : try b.gelu(x)
     }
     var x = try b.batchNormalized(try activated(try b.convolution(image, "stem.0", stride: [patch[2], patch[3]]), "stem.1", &b), "stem.2")
     for index in 0..<weights.count("blocks") {
@@ -66,8 +69,9 @@ struct ConvMixerTemplate {
       x = try b.e.add(x, normalized)
       x = try b.batchNormalized(try activated(try b.convolution(x, "\(name).1", stride: [1, 1]), "\(name).2", &b), "\(name).3")
     }
-    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("features", x)]) }
     b.e.scope = "pooling"
-    return try b.e.finish(outputs: [("logits", try b.linear(try b.e.reduce(.mean, x, axes: [2, 3], keep: false, "ReduceMean"), "head"))])
+    let pooled = try b.e.reduce(.mean, x, axes: [2, 3], keep: false, "ReduceMean")
+    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("features", pooled)]) }
+    return try b.e.finish(outputs: [("logits", try b.linear(pooled, "head"))])
   }
 }

@@ -53,11 +53,12 @@ struct PyramidTemplate {
       if stage < stages - 1 { x = try image(tokens, rows, columns, &b) }
     }
     if weights.has("norm.weight") { tokens = try b.normalized(tokens, "norm", epsilon: outer) }
-    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("tokens", tokens)]) }
+    let hasHead = weights.has("head.weight")
+    guard hasHead || !weights.isTransformers else { return try b.e.finish(outputs: [("tokens", tokens)]) }
     b.e.scope = "pool"
     let pooled =
       weights.has("cls_token") ? try b.e.gather(tokens, axis: 1, at: 0) : try b.e.reduce(.mean, tokens, axes: [1], keep: false, "ReduceMean")
-    return try b.e.finish(outputs: [("logits", try b.linear(pooled, "head"))])
+    return try b.e.finish(outputs: [hasHead ? ("logits", try b.linear(pooled, "head")) : ("features", pooled)])
   }
 
   /// Whether it is the first version, without convolutions in the perceptrons.

@@ -13,15 +13,30 @@ struct StateDictionary {
   let configuration: JSON?
   /// Names as the file has them, by those used here.
   private var originals: [String: String] = [:]
+  /// Whether names are those of Transformers, whose models without a head give all tokens, where timm's give pooled ones.
+  let isTransformers: Bool
+
+  /// Names that a template has read; shared by the copies that its parts hold.
+  private final class Reading { var names: Set<String> = [] }
+  private let reading = Reading()
 
   init(_ all: [String: Tensor], options: CheckpointOptions, configuration: JSON?) {
     self.options = options
     self.configuration = configuration
-    let translated = all.map { (WeightNames.translated($0.key), $0.key, $0.value) }
+    // Transformers' models wrap the backbone, whose embeddings show the words before it, beside the head.
+    let mark = "embeddings.patch_embeddings.projection.weight"
+    let backbone = all.keys.first { $0.hasSuffix(mark) }.map { String($0.dropLast(mark.count)) } ?? ""
+    let wrapper = backbone.dropLast().lastIndex(of: ".").map { String(backbone[...$0]) } ?? ""
+    let translated = all.map { key, tensor in
+      let short =
+        !backbone.isEmpty && key.hasPrefix(backbone) ? key.dropFirst(backbone.count) : key.hasPrefix(wrapper) ? key.dropFirst(wrapper.count) : key[...]
+      return (WeightNames.translated(String(short)), key, tensor)
+    }
     // The words before the one name that every such model has.
     let marks = ["patch_embed.proj.weight", "patch_embed.0.proj.weight", "stem.proj.weight", "patch_embed1.proj.weight", "stem.0.weight"]
     var prefix = ""
     for (name, _, _) in translated { for mark in marks where name == mark || name.hasSuffix("." + mark) { prefix = String(name.dropLast(mark.count)) } }
+    isTransformers = translated.contains { entry in entry.1.contains("embedding") && marks.contains { entry.0.hasSuffix($0) } }
     for (name, original, tensor) in translated {
       let short = name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
       weights[short] = tensor
@@ -54,9 +69,20 @@ struct StateDictionary {
 
   func has(_ name: String) -> Bool { weights[name] != nil }
 
+  /// Numbers of blocks that no template has read, as the file names them: with any, the model is another one than it looked
+  /// like. Buffers that follow from the others do not count.
+  var unreadOfBlocks: [String] {
+    let derived = ["attn_mask", "relative_position_index", "relative_coords_table"]
+    return weights.filter { name, tensor in
+      ["blocks.", "layers.", "stages.", "blocks_token_only."].contains { name.hasPrefix($0) } && tensor.elementType.isFloatingPoint
+        && !reading.names.contains(name) && !derived.contains { name.hasSuffix($0) }
+    }.keys.map { originals[$0] ?? $0 }.sorted()
+  }
+
   /// - Throws: `missingPart` or `shapeMismatch`.
   func tensor(_ name: String, _ dims: [Int?]? = nil) throws(Failure) -> Tensor {
     guard let tensor = weights[name] else { throw Failure(.missingPart, "the weight '\(name)' is not in the file", at: .element(name)) }
+    reading.names.insert(name)
     try KerasBuilder.check(tensor, dims, originals[name] ?? name)
     return tensor
   }
@@ -71,6 +97,7 @@ struct StateDictionary {
   func heads(width: Int, told: Int?) throws(Failure) -> Int {
     let known =
       told ?? options.heads ?? (configuration?["num_attention_heads"] ?? configuration?["num_heads"] ?? configuration?["model_args"]?["num_heads"])?.int
+      ?? publishedHeads(width)
     guard let known else {
       throw Failure(
         .missingPart, "no weight tells how many attention heads a width of \(width) has",
@@ -82,7 +109,36 @@ struct StateDictionary {
     return known
   }
 
-  var epsilon: Double? { (configuration?["layer_norm_eps"] ?? configuration?["layer_norm_epsilon"])?.double }
+  /// Heads of the sizes that timm's configurations name by a word alone (Dosovitskiy et al. 2021; Touvron et al. 2021).
+  private func publishedHeads(_ width: Int) -> Int? {
+    guard let words = configuration?["architecture"]?.string?.split(separator: "_") else { return nil }
+    let sizes: [(word: Substring, width: Int, heads: Int)] = [
+      ("tiny", 192, 3), ("small", 384, 6), ("base", 768, 12), ("large", 1024, 16), ("huge", 1280, 16),
+    ]
+    return sizes.first { words.contains($0.word) && $0.width == width }?.heads
+  }
+
+  /// What is added to variances: the configuration's number, or the one of the library whose names these are.
+  var epsilon: Double? {
+    (configuration?["layer_norm_eps"] ?? configuration?["layer_norm_epsilon"])?.double
+      ?? (originals.values.contains { $0.contains("layernorm_before") } ? 1e-12 : nil)
+  }
+
+  /// Whether blocks normalize what attention and perceptron give (timm's "res-post-norm") and not what they take. Names and
+  /// shapes are the same; the configuration's architecture tells, or the order in which a file's tensors were written, which
+  /// is that of the modules. Files that sort their tensors by name tell nothing.
+  var isNormalizedAfter: Bool {
+    if let words = configuration?["architecture"]?.string?.split(separator: "_") { return words.contains("rpn") }
+    let blocks = count("blocks")
+    guard blocks > 0 else { return false }
+    return (0..<blocks).allSatisfy { index in
+      // Equal in size, so that the library laid them into the file by one rule.
+      let names = ["attn.proj.bias", "norm1.weight", "mlp.fc2.bias", "norm2.weight"].map { "blocks.\(index).\($0)" }
+      let tensors = names.compactMap { weights[$0] }
+      let places = tensors.compactMap { if case .mapped(_, let range) = $0.storage { range.lowerBound } else { nil } }
+      return places.count == names.count && Set(tensors.map(\.byteCount)).count == 1 && zip(places, places.dropFirst()).allSatisfy { $0 < $1 }
+    }
+  }
 }
 
 /// What templates of PyTorch models are made of: linear layers (out, in), convolutions (out, in, kh, kw), normalizations.

@@ -39,9 +39,16 @@ struct SwinTemplate {
       if weights.has("\(name).downsample.reduction.weight"), !isBefore(stage) { x = try merged(x, "\(name).downsample", &b) }
     }
     if weights.has("norm.weight") { x = try b.normalized(x, "norm", epsilon: 1e-5) }
-    guard let head = ["head.fc", "head"].first(where: { weights.has("\($0).weight") }) else { return try b.e.finish(outputs: [("features", x)]) }
+    let head = ["head.fc", "head"].first { weights.has("\($0).weight") }
     b.e.scope = "head.global_pool"
-    return try b.e.finish(outputs: [("logits", try b.linear(try b.e.reduce(.mean, x, axes: [1, 2], keep: false, "ReduceMean"), head))])
+    if head == nil, weights.isTransformers {
+      let dims = try b.e.shape(x)
+      guard let count = dims[1].multiplied(by: dims[2]) else { throw Failure(.sizeOverflow, "too many tokens") }
+      return try b.e.finish(outputs: [("tokens", try b.e.reshape(x, [dims[0], count, dims[3]]))])
+    }
+    let pooled = try b.e.reduce(.mean, x, axes: [1, 2], keep: false, "ReduceMean")
+    guard let head else { return try b.e.finish(outputs: [("features", pooled)]) }
+    return try b.e.finish(outputs: [("logits", try b.linear(pooled, head))])
   }
 
   private var options: CheckpointOptions { weights.options }

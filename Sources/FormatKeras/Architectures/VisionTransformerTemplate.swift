@@ -25,9 +25,10 @@ struct VisionTransformerTemplate {
     if weights.has("pos_embed") {
       let table = try weights.tensor("pos_embed", [1, nil, width])
       positions = table
-      let square = VisionTransformerTemplate.side(table.dims[1])
-      // Without a place for the class token, where that makes a square and the other does not.
-      tokens = VisionTransformerTemplate.side(table.dims[1] - prefixCount) == nil && square != nil ? table.dims[1] : table.dims[1] - prefixCount
+      // For all tokens; without places for registers, or for any of those in front, where that makes a square and the other does not.
+      let registers = weights.weights["reg_token"]?.dims[1] ?? 0
+      let counts = [table.dims[1] - prefixCount, table.dims[1] - prefixCount + registers, table.dims[1]]
+      tokens = counts.first { VisionTransformerTemplate.side($0) != nil } ?? counts[0]
     } else if let table = weights.weights["blocks.0.attn.relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"],
       table.dims.count == 2,
       let span = VisionTransformerTemplate.side(table.dims[0] - 3), span % 2 == 1
@@ -43,27 +44,49 @@ struct VisionTransformerTemplate {
     let image = b.image(channels: patch[1], height: rows * patch[2], width: columns * patch[3])
     var x = try b.tokens(try b.convolution(image, "patch_embed.proj", stride: [patch[2], patch[3]]))
     b.e.scope = "embed"
-    let addsFirst = positions.map { $0.dims[1] == tokens && prefixCount > 0 } ?? false
+    // Positions for patches alone; for all tokens; or, with registers put in afterwards, for all but those.
+    let positionCount = positions?.dims[1] ?? 0
+    let registers = weights.weights["reg_token"]?.dims[1] ?? 0
+    let addsFirst = positionCount == tokens && prefixCount > 0
+    let addsBeforeRegisters = !addsFirst && registers > 0 && positionCount == tokens + prefixCount - registers
     if addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
-    var parts: [ValueID] = []
-    for (name, _) in prefixes { parts.append(try b.e.expandBatch(try b.weight(name), like: x)) }
-    x = try b.e.concat(parts + [x], axis: 1, "Tokens")
-    if positions != nil, !addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
+    func joined(_ names: [String], _ x: ValueID, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+      var parts: [ValueID] = []
+      for (name, _) in prefixes where names.contains(name) { parts.append(try b.e.expandBatch(try b.weight(name), like: x)) }
+      return try b.e.concat(parts + [x], axis: 1, "Tokens")
+    }
+    if addsBeforeRegisters {
+      x = try b.e.add(try joined(["cls_token", "dist_token"], x, &b), try b.weight("pos_embed"), "Positions")
+      let first = prefixCount - registers
+      let (front, rest) = (try b.e.slice(x, axis: 1, from: 0, to: first), try b.e.slice(x, axis: 1, from: first, to: Int(Int32.max)))
+      x = try b.e.concat([front, try joined(["reg_token"], rest, &b)], axis: 1, "Tokens")
+    } else {
+      x = try joined(prefixes.map(\.0), x, &b)
+      if positions != nil, !addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
+    }
     if weights.has("norm_pre.weight") { x = try b.normalized(x, "norm_pre", epsilon: epsilon) }
+    let isAfter = weights.isNormalizedAfter
     for index in 0..<depth {
       let name = "blocks.\(index)"
+      if isAfter {
+        let mixed = try attention(x, "\(name).attn", width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, &b)
+        x = try sum(x, try b.normalized(mixed, "\(name).norm1", epsilon: epsilon), name, &b)
+        x = try sum(x, try b.normalized(try b.perceptron(x, "\(name).mlp"), "\(name).norm2", epsilon: epsilon), name, &b)
+        continue
+      }
       var y = try attention(
         try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, &b)
-      y = try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b)
-      b.e.scope = name
-      x = try b.e.add(x, y)
+      x = try sum(x, try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b), name, &b)
       y = try b.perceptron(try b.normalized(x, "\(name).norm2", epsilon: epsilon), "\(name).mlp")
-      y = try scaled(y, ["\(name).ls2.gamma", "\(name).gamma_2"], &b)
-      b.e.scope = name
-      x = try b.e.add(x, y)
+      x = try sum(x, try scaled(y, ["\(name).ls2.gamma", "\(name).gamma_2"], &b), name, &b)
     }
     if weights.has("norm.weight") { x = try b.normalized(x, "norm", epsilon: epsilon) }
     return try head(x, prefix: prefixCount, epsilon: epsilon, &b)
+  }
+
+  private func sum(_ x: ValueID, _ y: ValueID, _ scope: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
+    b.e.scope = scope
+    return try b.e.add(x, y)
   }
 
   private func scaled(_ x: ValueID, _ names: [String], _ b: inout TorchBuilder) throws(Failure) -> ValueID {
@@ -75,14 +98,15 @@ struct VisionTransformerTemplate {
   private func attention(
     _ x: ValueID, _ name: String, width: Int, grid: (Int, Int), prefix: Int, epsilon: Double, _ b: inout TorchBuilder
   ) throws(Failure) -> ValueID {
-    let table = weights.weights["\(name).relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"]
+    let weights = weights
+    let tableName = ["\(name).relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"].first { weights.has($0) }
+    let table = try tableName.map { (name) throws(Failure) in try weights.tensor(name) }
     let told =
       weights.weights["\(name).q_norm.weight"].flatMap { $0.dims.count == 1 && $0.count > 0 && $0.count < width ? width / $0.count : nil } ?? table?.dims.last
     let heads = try weights.heads(width: width, told: told)
     let headDim = width / heads
     var bias: ValueID?
     if let table { bias = b.e.constant("\(name).bias", try VisionTransformerTemplate.relativeBias(table, grid: grid, heads: heads)) }
-    let weights = weights
     func prepared(_ x: ValueID, _ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
       weights.has("\(name).\(which)_norm.weight") ? try b.normalized(x, "\(name).\(which)_norm", epsilon: epsilon) : x
     }
@@ -118,7 +142,8 @@ struct VisionTransformerTemplate {
   }
 
   private func head(_ x: ValueID, prefix: Int, epsilon: Double, _ b: inout TorchBuilder) throws(Failure) -> Graph {
-    guard weights.has("head.weight") else { return try b.e.finish(outputs: [("tokens", x)]) }
+    let hasHead = weights.has("head.weight")
+    guard hasHead || !weights.isTransformers else { return try b.e.finish(outputs: [("tokens", x)]) }
     b.e.scope = "pool"
     func pooled(_ b: inout TorchBuilder) throws(Failure) -> ValueID {
       let patches = prefix == 0 ? x : try b.e.slice(x, axis: 1, from: prefix, to: Int(Int32.max))
@@ -127,7 +152,7 @@ struct VisionTransformerTemplate {
     var y: ValueID
     if weights.has("attn_pool.latent") {
       y = try attentionPooled(x, epsilon: epsilon, &b)
-    } else if weights.has("cls_token"), try weights.tensor("head.weight", [nil, nil]).dims[1] == 2 * (try b.e.size(x, 2)) {
+    } else if hasHead, weights.has("cls_token"), try weights.tensor("head.weight", [nil, nil]).dims[1] == 2 * (try b.e.size(x, 2)) {
       // DINOv2: the class token and the mean of the patches side by side.
       y = try b.e.concat([try b.e.gather(x, axis: 1, at: 0), try pooled(&b)], axis: 1)
     } else if weights.has("fc_norm.weight") {
@@ -136,6 +161,11 @@ struct VisionTransformerTemplate {
       y = try b.e.gather(x, axis: 1, at: 0)
     } else {
       y = try pooled(&b)
+    }
+    guard hasHead else {
+      b.e.scope = "pool"
+      if weights.has("cls_token"), weights.has("dist_token") { y = try b.e.multiply(try b.e.add(y, try b.e.gather(x, axis: 1, at: 1)), 0.5) }
+      return try b.e.finish(outputs: [("features", y)])
     }
     y = try b.linear(y, "head")
     if weights.has("head_dist.weight"), weights.has("dist_token") {

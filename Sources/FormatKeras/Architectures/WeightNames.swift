@@ -6,7 +6,7 @@ enum WeightNames {
       result = String(result.dropFirst(prefix.count))
       break
     }
-    if result.hasPrefix("encoder.relative_position_bias.") { return "rel_pos_bias.relative_position_bias_table" }
+    if result.hasPrefix("encoder.relative_position_bias.") || result.hasPrefix("shared_position_bias.") { return "rel_pos_bias.relative_position_bias_table" }
     result = outer(result)
     guard let block = blockPrefix(result) else { return result }
     let rest = String(result.dropFirst(block.original.count))
@@ -85,7 +85,8 @@ enum WeightNames {
     ("attention.layer_norm", "attn.norm"), ("attention.q_proj", "attn.q"), ("attention.k_proj", "attn.k"), ("attention.v_proj", "attn.v"),
     ("attention.o_proj", "attn.proj"), ("attention.query", "attn.q"), ("attention.key", "attn.k"), ("attention.value", "attn.v"),
     ("attention.proj", "attn.proj"), ("attention.output.dense", "attn.proj"), ("intermediate.dense", "mlp.fc1"), ("output.dense", "mlp.fc2"),
-    ("mlp.dense1", "mlp.fc1"), ("mlp.dense2", "mlp.fc2"), ("mlp.dwconv.dwconv", "mlp.dwconv"), ("layernorm_before", "norm1"),
+    ("mlp.gate_proj", "mlp.fc1_g"), ("mlp.up_proj", "mlp.fc1_x"), ("mlp.down_proj", "mlp.fc2"), ("mlp.dense1", "mlp.fc1"), ("mlp.dense2", "mlp.fc2"),
+    ("mlp.dwconv.dwconv", "mlp.dwconv"), ("layernorm_before", "norm1"),
     ("layernorm_after", "norm2"), ("layer_norm_1", "norm1"), ("layer_norm_2", "norm2"), ("lambda_1", "gamma_1"), ("lambda_2", "gamma_2"),
     ("layer_scale1.lambda1", "ls1.gamma"), ("layer_scale2.lambda1", "ls2.gamma"),
   ]

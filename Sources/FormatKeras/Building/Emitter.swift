@@ -12,6 +12,10 @@ struct Emitter {
   /// Where new nodes belong: the module's name, with '/' between levels.
   var scope = ""
 
+  /// Nodes of one graph at most: models that call each other twice at every level would double forever.
+  private static let nodeLimit = 1 << 17
+  private var nodeCount = 0
+
   /// The operator set that graphs made here import.
   static let opset = 18
 
@@ -140,6 +144,8 @@ struct Emitter {
     case .convolution, .pooling: if let first = inputs.first, let first, facts[first]?.type.element == .bfloat16 { requireOpset(22) }
     default: break
     }
+    nodeCount += 1
+    guard nodeCount <= Emitter.nodeLimit else { throw Failure(.limitExceeded, "the model unfolds to more than \(Emitter.nodeLimit) nodes", at: .element(path)) }
     guard let meaning = op.semantics else { throw Failure(.internalError, "an operator without a meaning", at: .element(path)) }
     var operands: [Fact?] = []
     for input in inputs {
@@ -165,6 +171,7 @@ struct Emitter {
 
   /// A node kept without a meaning, whose results have the given types where they are known.
   mutating func foreign(_ op: ForeignOp, _ inputs: [ValueID], _ label: String, types: [TensorType?]) -> [ValueID] {
+    nodeCount += 1
     let path = unique(scope.isEmpty ? label : "\(scope)/\(label)")
     let outputs = types.indices.map { unique("\(path):\($0)") }
     let made = builder.node(Node(.foreign(op), inputs.map { $0 }, name: path), results: outputs, types: types).compactMap { $0 }

@@ -29,11 +29,15 @@ struct WeightStore {
   var files: [HDF5File]
   /// The legacy group that holds the layers (`model_weights`, or "" in a weights-only file); nil for the newer layout.
   var legacyRoot: String?
+  /// The group that holds a model's layers; TensorFlow 2.13 had another word for it.
+  let layerRoot: String
   private var groups: [String: [(parts: [Substring], path: String)]] = [:]
 
   init(files: [HDF5File], legacyRoot: String?) throws(Failure) {
     self.files = files
     self.legacyRoot = legacyRoot
+    let older = "_layer_checkpoint_dependencies"
+    layerRoot = files.contains { $0.isGroup(older) } ? older : "layers"
     guard let root = legacyRoot, let file = files.first else { return }
     let place = ModelLocation(file: file.source.name)
     guard let layers = try file.list("layer_names", of: root) else { throw Failure(.missingPart, "there is no attribute 'layer_names'", at: place) }
@@ -51,6 +55,9 @@ struct WeightStore {
       groups[layer] = names.map { name in (parts: name.split(separator: "/").map { $0.hasSuffix(":0") ? $0.dropLast(2) : $0 }, path: "\(group)/\(name)") }
     }
   }
+
+  /// Whether there are variables below a path of the newer layout.
+  func holds(_ path: String) -> Bool { files.contains { file in file.datasetPaths.contains { $0.hasPrefix(path + "/") } } }
 
   /// The variable of a layer: by its name in the older layout, by its place in the newer one.
   ///

@@ -15,7 +15,8 @@ struct CustomLayers {
   /// What the layer gives; nil when its class is none of these.
   func call(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
     if let own = described["\(call.layer.className).\(call.layer.name)"] ?? described[call.layer.className] { return try own.call(call, &builder) }
-    switch call.layer.className {
+    let name = call.layer.className
+    switch name {
     case "Patches", "PatchExtractor", "PatchExtraction", "PatchExtract", "ExtractPatches": return try patches(call, &builder)
     case "PatchEncoder", "PatchEmbedding", "PatchEmbeddings", "PatchEmbed": return try patchEncoder(call, &builder)
     case "ClassToken", "AddClassToken", "ClsToken", "CLSToken", "PrependClassToken": return try classToken(call, &builder)
@@ -30,9 +31,17 @@ struct CustomLayers {
         return [try builder.e.add(try builder.value(entries[0], call), try builder.value(entries[1], call))]
       }
       return [try builder.passingMask(call, x)]
+    case "TokenAndPositionEmbedding", "PositionalEmbedding": return try tokenAndPosition(call, &builder)
+    case "SequencePooling", "SeqPool", "SequencePool": return try sequencePooling(call, &builder)
     case "WindowAttention": return try windowAttention(call, &builder)
     case "MultiHeadSelfAttention", "MultiHeadSelfAttentionLayer": return try selfAttention(call, &builder)
     case "TransformerBlock": return try transformerBlock(call, &builder)
+    // Other spellings of the same words.
+    case _ where name.contains("PatchEmb") || name.contains("PatchEnc"): return try patchEncoder(call, &builder)
+    case _ where name.contains("ClassToken") || name.contains("CLSToken") || name.contains("ClsToken"): return try classToken(call, &builder)
+    case _ where name.hasPrefix("Position") || name.contains("PosEmb") || name.contains("PositionEmb") || name.contains("PositionalEmb"):
+      return try positions(call, &builder)
+    case _ where name.contains("LayerScale"): return try layerScale(call, &builder)
     default: return nil
     }
   }
@@ -111,11 +120,65 @@ struct CustomLayers {
 
   private func positions(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
     let x = try builder.input(call)
+    if call.layer.className == "PositionEmbedding", call.config["sequence_length"]?.int != nil { return try positionsAlone(call, x, &builder) }
     guard let table = try builder.store.variables(call.path).first?.tensor, try builder.e.rank(x) == 3,
       table.dims.suffix(2) == [try builder.e.size(x, 1), try builder.e.size(x, 2)], table.dims.dropLast(2).allSatisfy({ $0 == 1 })
     else { return nil }
     let value = try builder.e.cast(try builder.e.weight("\(call.path.name)/position_embedding", table), builder.policy(call.config).compute)
     return [try builder.e.add(x, value, "Positions")]
+  }
+
+  /// keras_hub's layer of that name: it gives the first positions, for each sample, and leaves the sum to the model.
+  private func positionsAlone(_ call: LayerCall, _ x: ValueID, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    guard call.argument(1, "start_index") == nil, call.argument(2, "positions") == nil, try builder.e.rank(x) == 3,
+      let table = try builder.store.variables(call.path).first?.tensor, table.dims.count == 2, table.dims[1] == (try builder.e.size(x, 2))
+    else { return nil }
+    let length = try builder.e.size(x, 1)
+    guard length <= table.dims[0] else { throw call.wrong("\(table.dims[0]) positions for \(length) tokens") }
+    var rows = try builder.e.cast(try builder.e.weight("\(call.path.name)/position_embedding", table), builder.policy(call.config).compute)
+    if length < table.dims[0] { rows = try builder.e.slice(rows, axis: 0, from: 0, to: length) }
+    return [try builder.e.expandBatch(try builder.e.unsqueeze(rows, [0]), like: x)]
+  }
+
+  /// A row for each token and one for each place, added; the tables are told apart by the sizes of the configuration.
+  private func tokenAndPosition(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    let ids = try builder.value(call.argument(0, "inputs"), call)
+    let tables = try builder.store.variables(call.path)
+    guard try builder.e.rank(ids) == 2, tables.count == 2, tables.allSatisfy({ $0.tensor.dims.count == 2 }),
+      tables[0].tensor.dims[1] == tables[1].tensor.dims[1]
+    else { return nil }
+    let length = try builder.e.size(ids, 1)
+    let vocabulary = (call.config["vocab_size"] ?? call.config["vocabulary_size"] ?? call.config["input_dim"])?.int
+    // By name; by the size of the vocabulary; in the order in which they are made.
+    var place = tables.firstIndex { $0.name.lowercased().contains("pos") }
+    if place == nil, let vocabulary, tables[0].tensor.dims[0] != tables[1].tensor.dims[0] { place = tables.firstIndex { $0.tensor.dims[0] != vocabulary } }
+    let index = place ?? 1
+    let positions = tables[index].tensor
+    guard positions.dims[0] >= length else { throw call.wrong("\(positions.dims[0]) positions for \(length) tokens") }
+    let (compute, path) = (builder.policy(call.config).compute, call.path.name)
+    let whole = try builder.e.element(ids).isFloatingPoint ? try builder.e.emit(.cast(to: .int32), [ids], "Cast") : ids
+    let table = try builder.e.cast(try builder.e.weight("\(path)/token_embedding", tables[1 - index].tensor), compute)
+    let rows = try builder.e.emit(.indexing(.gather(axis: 0)), [table, whole], "Gather")
+    var offsets = try builder.e.cast(try builder.e.weight("\(path)/position_embedding", positions), compute)
+    if positions.dims[0] > length { offsets = try builder.e.slice(offsets, axis: 0, from: 0, to: length) }
+    return [try builder.e.add(rows, offsets, "Positions")]
+  }
+
+  /// Hassani et al. 2021: tokens are averaged with weights that one dense unit and a softmax over tokens give.
+  private func sequencePooling(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {
+    let x = try builder.input(call)
+    let width = try builder.e.size(x, 2)
+    let found = try builder.store.variables(call.path).map(\.tensor)
+    guard try builder.e.rank(x) == 3, let kernel = found.first(where: { $0.dims == [width, 1] }), found.count <= 2,
+      found.allSatisfy({ $0.dims == [width, 1] || $0.dims == [1] })
+    else { return nil }
+    let (compute, path) = (builder.policy(call.config).compute, call.path.name)
+    var scores = try builder.e.matMul(x, try builder.e.cast(try builder.e.weight("\(path)/attention/kernel", kernel), compute))
+    if let bias = found.first(where: { $0.dims == [1] }) {
+      scores = try builder.e.add(scores, try builder.e.cast(try builder.e.weight("\(path)/attention/bias", bias), compute))
+    }
+    let weights = try builder.e.transpose(try builder.e.softmax(scores, axis: 1), [0, 2, 1])
+    return [try builder.e.squeeze(try builder.e.matMul(weights, x), [1])]
   }
 
   private func layerScale(_ call: LayerCall, _ builder: inout KerasBuilder) throws(Failure) -> [ValueID]? {

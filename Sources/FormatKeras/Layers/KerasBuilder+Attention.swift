@@ -92,9 +92,11 @@ extension KerasBuilder {
     }
     let isCausal = call.argument(Int.max, "use_causal_mask")?.bool ?? false
     let window = call.config["sliding_window"]?.int
-    if isCausal || window != nil {
+    if isCausal || window != nil, tokens.value == nil || sources.value == nil {
+      try join(try openMask(scores, isCausal: isCausal, window: window), &self)
+    } else if isCausal || window != nil {
       guard let rows = tokens.value, let columns = sources.value, let count = [rows, columns].checkedProduct, count <= 1 << 26 else {
-        throw call.refused("a causal mask over an open number of tokens")
+        throw call.refused("a causal mask over so many tokens")
       }
       var allowed: [UInt8] = []
       allowed.reserveCapacity(count)
@@ -136,7 +138,12 @@ extension KerasBuilder {
       if let mask = implicitMask(valueArgument) { try join(try e.unsqueeze(mask, [1, 2]), &self) }
       if let mask = implicitMask(keyArgument) { try join(try e.unsqueeze(mask, [1, 2]), &self) }
     }
-    if let condition { scores = try masked(scores, condition, isFused: isFused) }
+    if let condition {
+      let type = try e.type(scores)
+      scores = try masked(scores, condition, isFused: isFused)
+      // A mask of open size does not widen them.
+      e.declare(scores, type)
+    }
     var weights = try e.softmax(scores)
     if let condition, version == 3, !isFused {
       // Keras 3 zeroes what was masked, so that a row without any source gives nothing.
@@ -204,6 +211,26 @@ extension KerasBuilder {
     return try e.select(condition, scores, try e.scalar(number, like: scores), "Mask")
   }
 
+  /// Which keys a query may see where only the run knows how many there are: (T, S) of bool for scores (…, T, S).
+  mutating func openMask(_ scores: ValueID, isCausal: Bool, window: Int?) throws(Failure) -> ValueID {
+    let rank = try e.rank(scores)
+    func places(_ axis: Int, _ builder: inout KerasBuilder) throws(Failure) -> ValueID {
+      let size = try builder.e.emit(.generator(.shape(start: axis, end: axis + 1)), [scores], "Shape")
+      let (start, step) = (try builder.e.constantScalar(0), try builder.e.constantScalar(1))
+      return try builder.e.emit(.generator(.range), [start, try builder.e.squeeze(size, [0]), step], "Range")
+    }
+    let rows = try e.unsqueeze(try places(rank - 2, &self), [1])
+    let distance = try e.subtract(rows, try e.unsqueeze(try places(rank - 1, &self), [0]))
+    var allowed: ValueID?
+    if isCausal { allowed = try e.emit(.binary(.greaterOrEqual), [distance, try e.constantScalar(0)], "GreaterOrEqual") }
+    if let window {
+      let isNear = try e.emit(.binary(.less), [try e.unary(.abs, distance, "Abs"), try e.constantScalar(Int64(window))], "Less")
+      allowed = try allowed.map { (other) throws(Failure) in try e.emit(.binary(.and), [other, isNear], "And") } ?? isNear
+    }
+    guard let allowed else { throw Failure(.internalError, "a mask that masks nothing", at: .element(e.scope)) }
+    return allowed
+  }
+
   /// Each head of (B, H, T, d) several times in a row.
   mutating func repeated(_ x: ValueID, _ times: Int) throws(Failure) -> ValueID {
     let dims = try e.shape(x)
@@ -239,12 +266,21 @@ extension KerasBuilder {
     }
     let blocked = try e.element(scores) == .float16 ? -65504.0 : -1e9
     if call.argument(Int.max, "use_causal_mask")?.bool ?? call.flag("causal", false) {
-      let (rows, columns) = (try e.size(scores, 1), try e.size(scores, 2))
-      guard let count = [rows, columns].checkedProduct, count <= 1 << 26 else { throw call.refused("a causal mask over so many tokens") }
-      var terms: [Double] = []
-      terms.reserveCapacity(count)
-      for row in 0..<rows { for column in 0..<columns { terms.append(column <= row ? 0 : blocked) } }
-      scores = try e.add(scores, try e.floats(terms, dims: [1, rows, columns], try e.element(scores), "mask"), "Mask")
+      let dims = try e.shape(scores)
+      let term: ValueID
+      if let rows = dims[1].value, let columns = dims[2].value {
+        guard let count = [rows, columns].checkedProduct, count <= 1 << 26 else { throw call.refused("a causal mask over so many tokens") }
+        var terms: [Double] = []
+        terms.reserveCapacity(count)
+        for row in 0..<rows { for column in 0..<columns { terms.append(column <= row ? 0 : blocked) } }
+        term = try e.floats(terms, dims: [1, rows, columns], try e.element(scores), "mask")
+      } else {
+        let allowed = try openMask(scores, isCausal: true, window: nil)
+        term = try e.select(allowed, try e.scalar(0, like: scores), try e.scalar(blocked, like: scores))
+      }
+      let type = try e.type(scores)
+      scores = try e.add(scores, term, "Mask")
+      e.declare(scores, type)
     }
     var maskEntries: [Argument] = []
     if case .list(let given)? = call.argument(1, "mask") { maskEntries = given }

@@ -159,6 +159,14 @@ extension KerasBuilder {
     return try e.unary(.relu, try e.subtract(x, threshold), "Relu")
   }
 
+  /// |a − b| ≤ atol + rtol·|b|
+  mutating func isClose(_ argument: (Int, String) -> Argument?, _ call: LayerCall) throws(Failure) -> ValueID {
+    let (a, b) = try pair(call.argument(0, "x1"), call.argument(1, "x2"), call)
+    let distance = try e.unary(.abs, try e.subtract(a, b), "Abs")
+    let relative = try e.multiply(try e.unary(.abs, b, "Abs"), argument(2, "rtol")?.double ?? 1e-5)
+    return try e.emit(.binary(.lessOrEqual), [distance, try e.add(relative, argument(3, "atol")?.double ?? 1e-8)], "LessOrEqual")
+  }
+
   private mutating func infinite(_ x: ValueID, _ negative: Bool, _ positive: Bool) throws(Failure) -> ValueID {
     try e.unary(.isInfinite(negative: negative, positive: positive), x, "IsInf")
   }

@@ -31,7 +31,8 @@ extension KerasBuilder {
       guard let equation = call.config["subscripts"]?.string ?? call.positional.first?.string else { throw call.wrong("its equation is missing") }
       return [try e.einsum(equation.filter { $0 != " " }, operands)]
     case "DotProductAttention": return [try dotProductAttention(argument, call)]
-    default: break
+    case "Isclose": return [try isClose(argument, call)]
+    default: if let results = try transform(name, call) { return results }
     }
     let x = try value(
       call.argument(0, "x") ?? call.argument(0, "inputs") ?? call.argument(0, "images") ?? call.argument(0, "image") ?? call.argument(0, "array")
@@ -79,8 +80,30 @@ extension KerasBuilder {
     guard case .list(let entries)? = shape ?? Optional.some(.none) else { throw call.wrong("the new shape is missing") }
     let own = try e.shape(x)
     var dims: [Int] = []
+    var computed: [Int: Dim] = [:]
     for entry in entries {
-      if let size = entry.int { dims.append(size) } else if entry.isNone { dims.append(-1) } else { throw call.refused("a shape that is computed") }
+      if let size = entry.int {
+        dims.append(size)
+      } else if entry.isNone {
+        dims.append(-1)
+      } else if case .tensor(let id) = entry, let known = e.known(id)?.dimensions, known.count == 1 {
+        // A size of another tensor, or a product of some.
+        if known[0].value == nil { computed[dims.count] = known[0] }
+        dims.append(known[0].value ?? 1)
+      } else {
+        throw call.refused("a shape that is computed")
+      }
+    }
+    if !computed.isEmpty {
+      guard dims.allSatisfy({ $0 >= -1 }), dims.filter({ $0 == -1 }).count <= 1 else { throw call.wrong("the shape \(dims) is no shape") }
+      var target = dims.enumerated().map { computed[$0] ?? Dim(max($1, 1)) }
+      if let open = dims.firstIndex(of: -1) {
+        guard let all = Shape.product(own[...]), let known = Shape.product(target[...]), let rest = all.dividedExactly(by: known) else {
+          throw call.refused("a shape that is computed")
+        }
+        target[open] = rest
+      }
+      return try e.reshape(x, target)
     }
     // The batch stays the batch, so that the other one may be open too.
     if let first = own.first, first.value == nil, dims.first == -1, !dims.dropFirst().contains(-1), let rest = Array(dims.dropFirst()).checkedProduct,
@@ -194,7 +217,8 @@ extension KerasBuilder {
       case .int(let index):
         guard abs(Double(index)) < 1e15 else { throw call.wrong("the index \(index)") }
         if taken == 1 {
-          y = try e.gather(y, axis: axis, at: index)
+          let size = try e.shape(y)[axis].value
+          y = try e.gather(y, axis: axis, at: index < 0 ? size.map { $0 + index } ?? index : index)
           return insert.isEmpty ? y : try e.unsqueeze(y, insert)
         }
         y = try e.slice(y, axis: axis, from: index, to: index == -1 ? Int(Int32.max) : index + 1)

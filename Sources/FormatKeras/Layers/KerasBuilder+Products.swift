@@ -13,6 +13,12 @@ extension KerasBuilder {
       let other = try value(call.argument(1, "x2"), call)
       guard try e.rank(other) == 2 else { throw call.refused("a product of these ranks") }
       return try e.matMul(x, other)
+    case "Inner":
+      let other = try value(call.argument(1, "x2"), call)
+      let (rank, otherRank) = (try e.rank(x), try e.rank(other))
+      guard rank > 0, otherRank > 0 else { throw call.refused("a product of these ranks") }
+      let axes = Argument.list([.list([.int(rank - 1)]), .list([.int(otherRank - 1)])])
+      return try contracted(x, other, axes, call)
     case "Tensordot": return try contracted(x, try value(call.argument(1, "x2"), call), argument(2, "axes"), call)
     case "Cross":
       let other = try value(call.argument(1, "x2"), call)

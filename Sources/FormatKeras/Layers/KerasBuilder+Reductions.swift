@@ -12,8 +12,9 @@ extension KerasBuilder {
     case "Mean", "Max", "Sum", "Min", "Amax", "Amin", "Prod", "Var", "Std", "Logsumexp", "Ptp":
       return [try reduced(name, x, argument("axis"), keep, call)]
     case "Average":
-      guard call.argument(1, "weights") == nil else { throw call.refused("weights") }
-      return [try reduced("Mean", x, argument("axis"), keep, call)]
+      guard let given = call.argument(1, "weights") else { return [try reduced("Mean", x, argument("axis"), keep, call)] }
+      return [try weightedMean(x, given, argument("axis"), keep, call)]
+    case "Nanmax", "Nanmin", "Nansum", "Nanprod", "Nanmean": return [try reducedWithoutNaN(name, x, argument("axis"), keep, call)]
     case "Argmax", "Argmin":
       guard let axis = argument("axis")?.int else { throw call.refused("\(name) over all axes") }
       return [try e.cast(try e.reduce(name == "Argmax" ? .argMax : .argMin, x, axes: [axis], keep: keep, name), .int32)]
@@ -90,6 +91,35 @@ extension KerasBuilder {
       let variance = try e.reduce(.mean, try e.multiply(centered, centered), axes: axes, keep: keep, "ReduceMean")
       return name == "Std" ? try e.unary(.sqrt, variance, "Sqrt") : variance
     }
+  }
+
+  /// Σ w·x / Σ w: weights of the operand's shape, or one for each entry of one axis.
+  private mutating func weightedMean(_ x: ValueID, _ given: Argument, _ axis: Argument?, _ keep: Bool, _ call: LayerCall) throws(Failure) -> ValueID {
+    let rank = try e.rank(x)
+    var weights = try value(given, call, like: try e.element(x))
+    if try e.element(weights) != e.element(x) { weights = try e.emit(.cast(to: try e.element(x)), [weights], "Cast") }
+    let axes = axis?.ints ?? Array(0..<rank)
+    if try e.rank(weights) == 1, rank > 1 {
+      guard axes.count == 1 else { throw call.wrong("weights for one axis, and several are averaged") }
+      let place = try e.axis(axes[0], rank: rank)
+      weights = try e.unsqueeze(weights, Array(1..<(rank - place)))
+      let sum = try e.reduce(.sum, try e.multiply(x, weights), axes: [place], keep: true, "ReduceSum")
+      let mean = try e.divide(sum, try e.reduce(.sum, weights, axes: [0], keep: true, "ReduceSum"))
+      return keep ? mean : try e.squeeze(mean, [place])
+    }
+    guard try e.rank(weights) == rank else { throw call.wrong("its weights have another rank") }
+    let sum = try e.reduce(.sum, try e.multiply(x, weights), axes: axes, keep: keep, "ReduceSum")
+    return try e.divide(sum, try e.reduce(.sum, weights, axes: axes, keep: keep, "ReduceSum"))
+  }
+
+  /// What is no number counts as the neutral element.
+  private mutating func reducedWithoutNaN(_ name: String, _ x: ValueID, _ axis: Argument?, _ keep: Bool, _ call: LayerCall) throws(Failure) -> ValueID {
+    let isMissing = try e.unary(.isNaN, x, "IsNaN")
+    let neutral: Double = name == "Nanmax" ? -.infinity : name == "Nanmin" ? .infinity : name == "Nanprod" ? 1 : 0
+    let filled = try e.select(isMissing, try e.scalar(neutral, like: x), x)
+    guard name == "Nanmean" else { return try reduced(name.dropFirst(3).prefix(1).uppercased() + name.dropFirst(4), filled, axis, keep, call) }
+    let present = try e.cast(try e.unary(.not, isMissing, "Not"), try e.element(x))
+    return try e.divide(try reduced("Sum", filled, axis, keep, call), try reduced("Sum", present, axis, keep, call))
   }
 
   /// The largest or smallest entries of an axis in their order, equal ones by their place.

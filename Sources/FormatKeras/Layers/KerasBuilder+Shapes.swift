@@ -92,7 +92,8 @@ extension KerasBuilder {
   }
 
   mutating func preprocessing(_ call: LayerCall) throws(Failure) -> ValueID {
-    let x = try input(call)
+    // Images of bytes become numbers of the layer's type first.
+    let x = try e.cast(try input(call), policy(call.config).compute)
     switch call.layer.className {
     case "Rescaling":
       let scaled = try scaledBy(x, call.config["scale"], standard: 1, .multiply, "Mul", call)

@@ -7,9 +7,11 @@ extension KerasBuilder {
   /// Keras 2's records of TensorFlow functions in the graph.
   mutating func tensorFlowOperation(_ call: LayerCall) throws(Failure) -> [ValueID] {
     let function = call.word("function", "")
-    if call.layer.className == "SlicingOpLambda" || function.hasSuffix("getitem") {
+    if function.hasSuffix("getitem") || function.isEmpty {
       let x = try value(call.argument(0, "tensor"), call)
-      guard case .list(let entries)? = call.named["slice_spec"] else { throw call.wrong("its slices are missing") }
+      guard let specification = call.named["slice_spec"] else { throw call.wrong("its slices are missing") }
+      // One index comes without a list around it.
+      let entries = if case .list(let list) = specification { list } else { [specification] }
       return [try item(x, .list(entries.map { KerasBuilder.slice($0) }), call)]
     }
     let word = function.split(separator: ".").last.map(String.init) ?? function
@@ -17,9 +19,10 @@ extension KerasBuilder {
       "add": "Add", "subtract": "Subtract", "multiply": "Multiply", "truediv": "TrueDivide", "divide": "Divide", "greater": "Greater", "less": "Less",
       "greater_equal": "GreaterEqual", "less_equal": "LessEqual", "equal": "Equal", "maximum": "Maximum", "minimum": "Minimum", "pow": "Power",
       "logical_and": "LogicalAnd", "squared_difference": "SquaredDifference", "floormod": "Mod", "mod": "Mod", "floor_mod": "Mod", "floordiv": "FloorDivide",
-      "logical_xor": "LogicalXor", "not_equal": "NotEqual", "divide_no_nan": "DivideNoNan", "div_no_nan": "DivideNoNan", "atan2": "Arctan2",
-      "logical_or": "LogicalOr", "mul": "Multiply", "sub": "Subtract", "realdiv": "TrueDivide",
+      "logical_xor": "LogicalXor", "not_equal": "NotEqual", "divide_no_nan": "DivideNoNan", "div_no_nan": "DivideNoNan",
+      "floor_div": "FloorDivide", "logical_or": "LogicalOr", "mul": "Multiply", "sub": "Subtract", "realdiv": "TrueDivide",
     ]
+    if word == "atan2" { return [try binary("Arctan2", call.argument(0, "y"), call.argument(1, "x"), call)] }
     if let name = names[word] { return [try binary(name, call.argument(0, "x"), call.argument(1, "y") ?? call.argument(1, "b"), call)] }
     switch word {
     case "add_n":
@@ -41,15 +44,18 @@ extension KerasBuilder {
       let (a, b) = try pair(call.argument(1, "x"), call.argument(2, "y"), call)
       return [try e.select(condition, a, b)]
     case "einsum":
-      throw call.refused("tf.einsum is stored without its tensors, so the file does not hold the model whole")
+      return try opaque(call, "tf.einsum is stored without its tensors, so the file does not hold the model whole")
     default: break
     }
     guard
-      let first = call.argument(0, "x") ?? call.argument(0, "input") ?? call.argument(0, "tensor") ?? call.argument(0, "logits") ?? call.argument(0, "features")
+      let first = call.argument(0, "x") ?? call.argument(0, "input") ?? call.argument(0, "input_") ?? call.argument(0, "tensor")
+        ?? call.argument(0, "logits") ?? call.argument(0, "features") ?? call.argument(0, "image")
     else {
       throw call.wrong("it is called without an argument")
     }
-    if case .string = first { throw call.refused("the function '\(function)' is stored without its tensors, so the file does not hold the model whole") }
+    if case .string = first {
+      return try opaque(call, "the function '\(function)' is stored without its tensors, so the file does not hold the model whole")
+    }
     let x = try value(first, call)
     let rank = try e.rank(x)
     func named(_ names: String...) -> Argument? {
@@ -57,6 +63,7 @@ extension KerasBuilder {
       return nil
     }
     switch word {
+    case "shape", "shape_v2": return [try e.emit(.generator(.shape(start: 0, end: nil)), [x], "Shape")]
     case "reshape": return [try reshaped(x, call.argument(1, "shape"), call)]
     case "transpose":
       var order: [Int] = []
@@ -135,7 +142,47 @@ extension KerasBuilder {
           x, .list([.int(size[1]), .int(size[2])]), .list([.int(steps[1]), .int(steps[2])]), named("padding")?.string ?? "valid",
           dilation: (named("rates") ?? named("dilations"))?.ints?.dropFirst().first ?? 1, call)
       ]
-    case "identity", "stop_gradient": return [x]
+    // At inference nothing is dropped.
+    case "identity", "stop_gradient", "ensure_shape", "dropout", "dropout_v2": return [x]
+    case "slice":
+      guard let starts = call.argument(1, "begin")?.ints, let sizes = call.argument(2, "size")?.ints, starts.count == rank, sizes.count == rank,
+        zip(starts, sizes).allSatisfy({ (0...(1 << 30)).contains($0) && (-1...(1 << 30)).contains($1) })
+      else { throw call.refused("this form of slice") }
+      var y = x
+      for (axis, (start, size)) in zip(starts, sizes).enumerated() where start != 0 || size != -1 {
+        y = try e.slice(y, axis: axis, from: start, to: size == -1 ? Int(Int32.max) : start + size)
+      }
+      return [y]
+    case "strided_slice":
+      let steps = call.argument(3, "strides")?.ints ?? [Int](repeating: 1, count: rank)
+      guard let starts = call.argument(1, "begin")?.ints, let ends = call.argument(2, "end")?.ints,
+        [starts.count, ends.count, steps.count] == [rank, rank, rank],
+        steps.allSatisfy({ (1...(1 << 20)).contains($0) }),
+        ["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"].allSatisfy({ named($0)?.int ?? 0 == 0 })
+      else { throw call.refused("this form of slice") }
+      var y = x
+      for axis in 0..<rank { y = try e.slice(y, axis: axis, from: starts[axis], to: ends[axis], step: steps[axis]) }
+      return [y]
+    case "flip_left_right", "flip_up_down":
+      var same = renamed(call, "Flip", [.tensor(x)])
+      same.named["axis"] = .int(word == "flip_left_right" ? rank - 2 : rank - 3)
+      return try operation(same)
+    case "conv2d", "conv2d_v2", "depthwise_conv2d", "depthwise_conv2d_native":
+      // Strides and dilations of four numbers; the outer ones are those of batch and channels.
+      func spatial(_ argument: Argument?) -> Argument {
+        guard let values = argument?.ints, values.count == 4 else { return argument ?? .int(1) }
+        return .list([.int(values[1]), .int(values[2])])
+      }
+      guard let padding = (call.argument(3, "padding") ?? named("padding"))?.string, named("data_format")?.string ?? "NHWC" == "NHWC",
+        let kernel = call.argument(1, "filters") ?? named("filter")
+      else { throw call.refused("this form of convolution") }
+      var same = renamed(call, word.hasPrefix("depthwise") ? "DepthwiseConv" : "Conv", [.tensor(x)])
+      same.positional = [.tensor(x), kernel]
+      same.named["strides"] = spatial(call.argument(2, "strides"))
+      same.named["dilation_rate"] = spatial(named("dilations") ?? named("rate"))
+      same.named["padding"] = .string(padding.lowercased())
+      same.named["data_format"] = nil
+      return try operation(same)
     case "l2_normalize":
       let axes = (call.argument(1, "axis") ?? named("dim"))?.ints ?? [-1]
       let squares = try e.reduce(.sum, try e.multiply(x, x), axes: axes, keep: true, "ReduceSum")
@@ -178,12 +225,14 @@ extension KerasBuilder {
       }
       var same = renamed(call, twin, [.tensor(x)])
       for (from, to) in [
-        ("keep_dims", "keepdims"), ("dimension", "axis"), ("reduction_indices", "axis"), ("depth", "num_classes"), ("y", "x2"), ("diagonal", "k"),
+        ("keep_dims", "keepdims"), ("dimension", "axis"), ("reduction_indices", "axis"), ("depth", "num_classes"), ("y", "x2"), ("b", "x2"), ("diagonal", "k"),
         ("multiples", "repeats"),
       ] {
         if same.named[to] == nil, let value = same.named[from] { same.named[to] = value }
       }
       if word == "argmax" || word == "argmin", let first = try operation(same).first { return [try e.emit(.cast(to: .int64), [first], "Cast")] }
+      // Of the last two axes, where the operations of Keras 3 take the first two.
+      if word == "trace" || word.hasPrefix("diag_part") { (same.named["axis1"], same.named["axis2"]) = (.int(rank - 2), .int(rank - 1)) }
       if word == "one_hot" { same.named["num_classes"] = call.argument(1, "depth") }
       if word == "repeat" { same.named["repeats"] = call.argument(1, "repeats") }
       if word == "reverse" { same.named["axis"] = call.argument(1, "axis") }
@@ -204,7 +253,7 @@ extension KerasBuilder {
     "unstack": "Unstack", "space_to_depth": "SpaceToDepth",
     "depth_to_space": "DepthToSpace", "space_to_depth_v2": "SpaceToDepth", "depth_to_space_v2": "DepthToSpace", "broadcast_to": "BroadcastTo",
     "count_nonzero": "CountNonzero", "tensordot": "Tensordot", "rgb_to_grayscale": "RGBToGrayscale", "reduce_euclidean_norm": "Norm",
-    "norm": "Norm", "norm_v2": "Norm",
+    "norm": "Norm", "norm_v2": "Norm", "trace": "Trace", "diag_part": "Diagonal", "diag_part_v2": "Diagonal",
   ]
 
   /// The call as that of an operation of Keras 3.

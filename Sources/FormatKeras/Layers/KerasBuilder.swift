@@ -3,102 +3,6 @@ internal import GraphIR
 internal import Operators
 internal import Tensors
 
-/// What a layer is called with: a tensor, or anything else that a call in Python may have.
-indirect enum Argument {
-  case tensor(ValueID)
-  case constant(Tensor)
-  case none
-  case bool(Bool)
-  case int(Int)
-  case number(Double)
-  case string(String)
-  case list([Argument])
-  case dictionary([String: Argument])
-  case slice(Int?, Int?, Int?)
-  case ellipsis
-
-  var int: Int? {
-    switch self {
-    case .int(let value): value
-    case .number(let value): Int(exactly: value)
-    default: nil
-    }
-  }
-  var double: Double? {
-    switch self {
-    case .int(let value): Double(value)
-    case .number(let value): value
-    case .bool(let value): value ? 1 : 0
-    default: nil
-    }
-  }
-  var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-  var string: String? { if case .string(let value) = self { value } else { nil } }
-  var ints: [Int]? {
-    switch self {
-    case .list(let entries):
-      let values = entries.compactMap(\.int)
-      return values.count == entries.count ? values : nil
-    case .int(let value): return [value]
-    case .constant(let tensor): return tensor.integers()
-    default: return nil
-    }
-  }
-  var isNone: Bool { if case .none = self { true } else { false } }
-
-  init(_ json: JSON?) {
-    switch json {
-    case nil, .null?: self = .none
-    case .bool(let value)?: self = .bool(value)
-    case .integer(let value)?: self = .int(value)
-    case .number(let value)?: self = .number(value)
-    case .string(let value)?: self = .string(value)
-    case .array(let values)?: self = .list(values.map { Argument($0) })
-    case .object(let entries)?: self = .dictionary(entries.mapValues { Argument($0) })
-    }
-  }
-}
-
-/// One call of one layer.
-struct LayerCall {
-  var layer: KerasLayer
-  var path: LayerPath
-  var positional: [Argument]
-  var named: [String: Argument]
-
-  var config: JSON { layer.config }
-
-  /// An argument by its place or its name.
-  func argument(_ index: Int, _ name: String) -> Argument? {
-    if index < positional.count { return positional[index].isNone ? nil : positional[index] }
-    if let value = named[name], !value.isNone { return value }
-    return nil
-  }
-
-  func wrong(_ what: String) -> Failure { Failure(.badAttribute, "\(layer.className) '\(layer.name)': \(what)", at: .element(path.name)) }
-  func refused(_ what: String) -> Failure { Failure(.notExpressible, "\(layer.className) '\(layer.name)': \(what)", at: .element(path.name)) }
-
-  /// A positive number of the configuration.
-  func positive(_ key: String) throws(Failure) -> Int {
-    guard let value = config[key]?.int else { throw wrong("'\(key)' is missing") }
-    guard value > 0 else { throw wrong("'\(key)' is \(value)") }
-    return value
-  }
-
-  /// A number or a list of them, one for each spatial axis.
-  func spatial(_ key: String, _ count: Int, _ standard: Int) throws(Failure) -> [Int] {
-    guard let json = config[key] else { return [Int](repeating: standard, count: count) }
-    if let value = json.int, (1...(1 << 20)).contains(value) { return [Int](repeating: value, count: count) }
-    guard let values = json.ints, values.count == count, values.allSatisfy({ (1...(1 << 20)).contains($0) }) else { throw wrong("'\(key)' is wrong") }
-    return values
-  }
-
-  func flag(_ key: String, _ standard: Bool) -> Bool { config[key]?.bool ?? standard }
-  func number(_ key: String, _ standard: Double) -> Double { config[key]?.double ?? standard }
-  func word(_ key: String, _ standard: String) -> String { config[key]?.string ?? standard }
-  var isChannelsFirst: Bool { word("data_format", "channels_last") == "channels_first" }
-}
-
 /// Turns the layers of a Keras model into nodes.
 struct KerasBuilder {
   var e: Emitter
@@ -109,6 +13,8 @@ struct KerasBuilder {
   /// Masks that travel with values, (B, T) of bool.
   var masks: [ValueID: ValueID] = [:]
   var findings: [Diagnostic] = []
+  /// Where layers of a class and name may be stored, by both.
+  var places: [String: [String]] = [:]
   /// Models around the one being built.
   var depth = 0
 
@@ -296,12 +202,11 @@ struct KerasBuilder {
     if !call.layer.isModel, reads(call).contains(where: { !e.isKnown($0) }) { return try opaque(call) }
     if call.layer.isModel { return try model(call) }
     if call.layer.isOperation || call.layer.className == "TFOpLambda" || call.layer.className == "SlicingOpLambda" {
-      guard call.layer.isOperation else { return try tensorFlowOperation(call) }
       do throws(Failure) {
-        return try operation(call)
-      } catch  where error.code == .unknownOperator && call.layer.module.isEmpty {
-        // Legacy files do not say which they mean.
-        return try layer(call)
+        return call.layer.isOperation ? try operation(call) : try tensorFlowOperation(call)
+      } catch  where error.code == .unknownOperator {
+        // Legacy files do not say whether they mean an operation or the layer of that name.
+        return call.layer.isOperation && call.layer.module.isEmpty ? try layer(call) : try opaque(call, error.message)
       }
     }
     if let results = try custom.call(call, &self) { return results }
@@ -364,7 +269,9 @@ struct KerasBuilder {
   }
 
   /// A layer whose computation is not known: its place in the graph is kept, and numbers are refused.
-  private mutating func opaque(_ call: LayerCall) throws(Failure) -> [ValueID] {
+  ///
+  /// - Parameter reason: why, where it is not that the class is unknown.
+  mutating func opaque(_ call: LayerCall, _ reason: String? = nil) throws(Failure) -> [ValueID] {
     let module = call.layer.module
     guard
       module.isEmpty || module == "custom" || module.hasPrefix("keras") || call.layer.className == "Lambda" || module.hasPrefix("tf_keras")
@@ -385,7 +292,9 @@ struct KerasBuilder {
     findings.append(
       Diagnostic(
         .unknownOperator,
-        isCode ? "the Lambda layer '\(call.layer.name)' holds Python code, which is never run" : "the layer class '\(call.layer.className)' is not known",
+        reason
+          ?? (isCode
+            ? "the Lambda layer '\(call.layer.name)' holds Python code, which is never run" : "the layer class '\(call.layer.className)' is not known"),
         at: .element(call.path.name)))
     return e.foreign(ForeignOp(domain: "keras", name: call.layer.className), operands, call.layer.className, types: [opaqueType(call, operands)])
   }

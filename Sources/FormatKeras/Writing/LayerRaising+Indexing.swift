@@ -54,49 +54,6 @@ extension LayerRaising {
     }
   }
 
-  /// Enlarging by whole numbers, or to a fixed size as Keras samples.
-  private mutating func resized(_ op: ResizeOp, _ site: RaisingSite, _ dims: [Dim]) throws(Failure) -> PlacedValue {
-    let x = try standing(site.node.input(0))
-    guard x.order.count == 4, dims[0] == x.dims[0], dims[1] == x.dims[1] else { throw refusal(site, "it resizes other axes than those of an image") }
-    let image = try turned(x, to: [0, 2, 3, 1])
-    let turnedDims = [dims[0], dims[2], dims[3], dims[1]]
-    guard let from = [image.dims[1].value, image.dims[2].value] as? [Int], let to = [dims[2].value, dims[3].value] as? [Int], from.allSatisfy({ $0 > 0 })
-    else { throw refusal(site, "its sizes are open") }
-    if let operand = site.node.input(2), let scales = constant(operand)?.doubles(), !scales.isEmpty {
-      // Keras goes by sizes; a factor that does not lead to the size exactly samples at other places.
-      let own = scales.suffix(2)
-      guard own.count == 2, zip(own, zip(from, to)).allSatisfy({ abs($0 * Double($1.0) - Double($1.1)) < 1e-5 }) else {
-        throw refusal(site, "its factors do not lead to whole sizes")
-      }
-    }
-    let rounds = op.nearest == .roundPreferFloor || op.nearest == .roundPreferCeil
-    let isWhole = zip(from, to).allSatisfy { $1 % $0 == 0 }
-    let isHalfPixel = op.coordinates == .halfPixel || (op.coordinates == .pytorchHalfPixel && to.allSatisfy { $0 > 1 })
-    let repeats =
-      op.mode == .nearest && isWhole
-      && (op.coordinates == .asymmetric && op.nearest == .floor || (op.coordinates == .halfPixel || op.coordinates == .pytorchHalfPixel) && rounds)
-    let made: LayerTensor
-    if repeats {
-      made = try layer(
-        "UpSampling2D",
-        ["size": .integers([to[0] / from[0], to[1] / from[1]]), "interpolation": .string("nearest"), "data_format": .string("channels_last")],
-        [.tensor(image)], turnedDims, image.element)
-    } else if isHalfPixel, op.mode == .linear, !op.antialias, !op.excludesOutside {
-      made = try layer(
-        "Resizing",
-        ["height": .integer(to[0]), "width": .integer(to[1]), "interpolation": .string("bilinear"), "data_format": .string("channels_last")],
-        [.tensor(image)], turnedDims, image.element)
-    } else if op.coordinates == .halfPixel, op.mode == .nearest, op.nearest == .roundPreferCeil {
-      made = try layer(
-        "Resizing",
-        ["height": .integer(to[0]), "width": .integer(to[1]), "interpolation": .string("nearest"), "data_format": .string("channels_last")],
-        [.tensor(image)], turnedDims, image.element)
-    } else {
-      throw refusal(site, "Keras samples at other places or with another kernel")
-    }
-    return PlacedValue(made, order: [0, 3, 1, 2])
-  }
-
   mutating func generator(_ op: GeneratorOp, _ site: RaisingSite) throws(Failure) {
     guard let result = site.result else { return }
     switch op {

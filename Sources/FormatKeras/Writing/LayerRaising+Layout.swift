@@ -165,7 +165,7 @@ extension LayerRaising {
   }
 
   /// `start..<end` of an axis of known size.
-  private mutating func part(_ x: LayerTensor, axis: Int, _ start: Int, _ end: Int) throws(Failure) -> LayerTensor {
+  mutating func part(_ x: LayerTensor, axis: Int, _ start: Int, _ end: Int) throws(Failure) -> LayerTensor {
     guard let size = x.dims[axis].value else { throw Failure(.notExpressible, "a part of an open axis") }
     if start == 0, end == size { return x }
     var dims = x.dims

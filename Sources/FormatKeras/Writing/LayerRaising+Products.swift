@@ -36,9 +36,31 @@ extension LayerRaising {
     case (nil, let weight?): return PlacedValue(try weighted(try plain(a), weight, weightFirst: false, dims, element, site))
     case (let weight?, nil): return PlacedValue(try weighted(try plain(b), weight, weightFirst: true, dims, element, site))
     case (nil, nil):
-      return PlacedValue(try operation("numpy", "Matmul", [:], [.tensor(try plain(a)), .tensor(try plain(b))], dims, element))
+      let (left, right) = (try plain(a), try plain(b))
+      if layersOnly, let made = try dot(left, right, dims, element) { return PlacedValue(made) }
+      return PlacedValue(try operation("numpy", "Matmul", [:], [.tensor(left), .tensor(right)], dims, element))
     case (_?, _?): throw refusal(site, "both operands are constants")
     }
+  }
+
+  /// The product as Dot layers, which know of no batch axis but the first: one for each entry along an axis of heads. nil
+  /// where the operands have other axes.
+  private mutating func dot(_ a: LayerTensor, _ b: LayerTensor, _ dims: [Dim], _ element: ElementType) throws(Failure) -> LayerTensor? {
+    guard a.dims.count == b.dims.count, a.dims[0] == b.dims[0], element.isFloatingPoint else { return nil }
+    let config: [String: JSON] = ["axes": .integers([2, 1]), "normalize": .bool(false)]
+    if a.dims.count == 3 { return try layer("Dot", config, [.list([.tensor(a), .tensor(b)])], dims, element) }
+    guard a.dims.count == 4, a.dims[1] == b.dims[1], let heads = a.dims[1].value, (1...64).contains(heads) else { return nil }
+    var parts: [CallArgument] = []
+    for head in 0..<heads {
+      let own = try [a, b].map { (tensor) throws(Failure) in
+        CallArgument.tensor(
+          try reshapedPlainly(try part(tensor, axis: 1, head, head + 1), [tensor.dims[0], tensor.dims[2], tensor.dims[3]]))
+      }
+      let product = try layer("Dot", config, [.list(own)], [dims[0], dims[2], dims[3]], element)
+      parts.append(.tensor(try reshapedPlainly(product, [dims[0], 1, dims[2], dims[3]])))
+    }
+    if heads == 1, case .tensor(let only) = parts[0] { return only }
+    return try layer("Concatenate", ["axis": .integer(1)], [.list(parts)], dims, element)
   }
 
   /// A Dense layer along the last axis, in whatever order the others stand.

@@ -158,6 +158,7 @@ extension LayerRaising {
         "Global\(op.kind == .mean ? "Average" : "Max")Pooling\(rank - 2)D",
         ["keepdims": .bool(op.keepDims), "data_format": .string("channels_last")], [.tensor(x)], dims, element)
     }
+    if layersOnly, op.kind == .mean || op.kind == .sum, let made = try weightedSum(op, x, places, dims, element, site) { return made }
     let config: [String: JSON] = ["axis": .integers(places), "keepdims": .bool(op.keepDims)]
     func squared() throws(Failure) -> LayerTensor { try layer("Multiply", [:], [.list([.tensor(x), .tensor(x)])], x.dims, x.element) }
     switch op.kind {
@@ -185,6 +186,35 @@ extension LayerRaising {
       return try operation("core", "Cast", ["dtype": .string(element.kerasName)], [.tensor(index)], dims, element)
     case .lastArgMax, .lastArgMin: throw refusal(site, "Keras tells the first of equal extremes")
     }
+  }
+
+  /// A sum or mean over axes of known sizes as an EinsumDense with equal weights; nil for other axes.
+  private mutating func weightedSum(
+    _ op: ReductionOp, _ x: LayerTensor, _ places: [Int], _ dims: [Dim], _ element: ElementType, _ site: RaisingSite
+  ) throws(Failure) -> LayerTensor? {
+    guard element.isFloatingPoint, !places.contains(0), let letters = LayerRaising.letters(x.dims.count),
+      let sizes = Shape(places.map { x.dims[$0] }).concrete, let count = sizes.checkedProduct, count > 0, count <= LayerRaising.literalLimit
+    else { return nil }
+    let kept = x.dims.indices.filter { !places.contains($0) }
+    // A single axis of samples is no tensor of Keras's: one of size 1 is put beside it.
+    let isAlone = kept.count == 1
+    guard !isAlone || op.keepDims, let all = LayerRaising.letters(x.dims.count + 1) else { return nil }
+    let extra = isAlone ? [all[x.dims.count]] : []
+    let weight = op.kind == .mean ? 1 / Double(count) : 1
+    let own = kept.map { x.dims[$0] } + (isAlone ? [Dim(1)] : [])
+    let kernel = sizes + (isAlone ? [1] : [])
+    let made = try layer(
+      "EinsumDense",
+      [
+        "equation": .string("\(String(letters)),\(String(places.map { letters[$0] } + extra))->\(String(kept.map { letters[$0] } + extra))"),
+        "output_shape": LayerTensor.json(Array(own.dropFirst())), "bias_axes": .null,
+      ], [.tensor(x)], own, element, stem: site.module.map { "\($0)_\(op.kind == .mean ? "mean" : "sum")" },
+      groups: [
+        VariableGroup(variables: [
+          VariableDraft("kernel") { () throws(Failure) in try Tensor.filled([Double](repeating: weight, count: count), dims: kernel, element) }
+        ])
+      ])
+    return try reshapedPlainly(made, dims)
   }
 
   mutating func cumulative(_ op: CumulativeOp, _ site: RaisingSite) throws(Failure) {

@@ -135,7 +135,8 @@ struct LayerRaising {
     case .indexing(let op): try indexing(op, site)
     case .cumulative(let op): try cumulative(op, site)
     case .generator(let op): try generator(op, site)
-    case .conversion, .selection, .random, .attention, .rotary, .recurrence, .loss, .control, .call, .sequence, .catalogued, .foreign:
+    case .catalogued(let op): try recurrent(op, site)
+    case .conversion, .selection, .random, .attention, .rotary, .recurrence, .loss, .control, .call, .sequence, .foreign:
       throw refusal(site, "Keras has no layer or operation for it")
     }
   }
@@ -239,7 +240,7 @@ struct LayerRaising {
   }
 
   /// The policy of a layer that computes in this type. Layers on integers and truth values cast nothing.
-  private static func policy(_ element: ElementType) throws(Failure) -> JSON {
+  static func policy(_ element: ElementType) throws(Failure) -> JSON {
     let name = [.float32, .float16, .bfloat16, .float64].contains(element) ? element.kerasName : "float32"
     return .object([
       "module": .string("keras"), "class_name": .string("DTypePolicy"), "config": .object(["name": .string(name)]), "registered_name": .null,
