@@ -64,8 +64,8 @@ class Model:
     name: str
     group: str
     blocks: list[tuple[str, int | None]]
-    # Mechanisms of the blocks that have one besides the softmax.
-    mechanisms: list[str] = field(default_factory=list)
+    # Mechanisms of the blocks that have one besides the softmax; None where the truth does not speak of them.
+    mechanisms: list[str] | None = None
     files: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -80,7 +80,8 @@ def models(folders: list[Path]) -> list[Model]:
         for path in sorted(folder.glob("*.json")):
             truth = json.loads(path.read_text())
             blocks = [(block["family"], block.get("heads")) for block in truth["blocks"]]
-            named = [block["mechanism"] for block in truth["blocks"] if block.get("mechanism", "softmax") != "softmax"]
+            said = [block.get("mechanism") for block in truth["blocks"]]
+            named = None if None in said else [mechanism for mechanism in said if mechanism != "softmax"]
             files = {d: folder / f"{truth['name']}.{d}.onnx" for d in truth["dialects"]}
             files = {d: file for d, file in files.items() if file.exists()}
             if files:
@@ -216,7 +217,8 @@ def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bo
             said = f"{model.name}.{dialect}: cannot be read"
         else:
             counts["vitconv"], missing, extra = judged(model.blocks, got[0])
-            wanted, named = collections.Counter(model.mechanisms), collections.Counter(got[1])
+            named = collections.Counter(got[1])
+            wanted = named if model.mechanisms is None else collections.Counter(model.mechanisms)
             counts["vitconv"].misnamed = max((wanted - named).total(), (named - wanted).total())
             if missing or extra or counts["vitconv"].misnamed:
                 said = f"{model.name}.{dialect}: missing {missing}, false {extra}, mechanisms {dict(named)} for {dict(wanted)}"

@@ -62,7 +62,9 @@ enum ConvertedContext {
           }
         case .layout, .cast: break
         case .matrix(.matMul), .convolution:
-          guard let (_, kind) = Mixing.contraction(id, view), kind == .token else { return }
+          // A constant on the left runs over rows, whatever queries that are constants made of their axis.
+          let runsOverRows = node.op == .matrix(.matMul) && node.input(0).map { !view.isActivation($0) } ?? false
+          guard runsOverRows || Mixing.contraction(id, view)?.kind == .token else { return }
           isSpread = true
         case .binary(.multiply), .binary(.add), .binary(.subtract):
           guard let other = node.input(0) == output ? node.input(1) : node.input(0) else { return }
