@@ -14,7 +14,7 @@ public enum ConfirmationMode: Sendable {
 }
 
 /// Runs a model on seeded inputs and holds each block against the graph's own tensors: the block executed alone, as its
-/// formula from its extracted weights, and the equations between its queries, keys, scores and values.
+/// formula from its extracted weights or, where it has none, by its own nodes.
 struct Confirmation {
   /// Multiply-adds that an inspection may spend without being asked.
   static let cheapWork = 20_000_000
@@ -27,15 +27,24 @@ struct Confirmation {
   /// The same where tensors keep 11 bits or fewer.
   static let halfTolerance = 3e-2
 
+  /// What was held against the run.
+  enum Kind: String, Sendable {
+    /// A formula written from what is told of the block and its extracted weights.
+    case formula
+    /// The block's own nodes, run apart from the graph.
+    case replay
+  }
+
   /// How much of a block was held against the run.
   enum Extent: String, Sendable {
     /// All of it, from the tensors it reads to what it gives.
     case block
-    /// Scores and weighted values, from the graph's own queries, keys and values.
+    /// The map and what it weighs; some of its operands, or what follows, as the graph has them.
     case core
   }
 
   struct Outcome: Sendable {
+    var kind: Kind
     var extent: Extent
     /// The largest deviation, relative to the size of the tensor it was found in.
     var error: Double
@@ -66,11 +75,11 @@ struct Confirmation {
     let wanted = Set(subjects.flatMap(\.values))
     guard !wanted.isEmpty else { return }
     var runs = SeededRuns(model, wanted, shapes)
-    guard let first = runs.ordinary(seed: 1), let second = runs.ordinary(seed: 2) else { return }
+    guard let run = runs.ordinary(seed: 1) else { return }
     for (index, subject) in subjects.enumerated() where subject.isMeasurable {
-      var verdict = subject.verdict(first, second)
+      var verdict = subject.verdict(run)
       // Logarithms and roots of what is negative show nothing: numbers above 0 may.
-      if case .notFinite = verdict, let third = runs.positive(seed: 3), let fourth = runs.positive(seed: 4) { verdict = subject.verdict(third, fourth) }
+      if case .notFinite = verdict, let other = runs.positive(seed: 2) { verdict = subject.verdict(other) }
       switch verdict {
       case .holds(let outcome): confirmed[index] = outcome
       case .contradicted(let reason): refused[index] = "run on seeded inputs, " + reason
@@ -81,13 +90,21 @@ struct Confirmation {
   }
 }
 
+/// What a run on seeded inputs made.
+struct SeededRun {
+  /// By canonical value, constants among them.
+  var tensors: [ValueID: Tensor]
+  /// The sizes that symbols of the inputs' shapes had.
+  var symbols: [String: Int]
+}
+
 /// Runs of one model that keep the same canonical values.
 private struct SeededRuns {
   private let executor: Executor
   private let constants: [ValueID: Tensor]
   private let computed: [ValueID]
   private let shapes: [String: [Int]]
-  private var positives: [UInt64: [ValueID: Tensor]] = [:]
+  private var positive: [UInt64: SeededRun] = [:]
 
   init(_ model: ModelAnalysis, _ wanted: Set<ValueID>, _ shapes: [String: [Int]]) {
     self.shapes = shapes
@@ -101,23 +118,27 @@ private struct SeededRuns {
   }
 
   /// nil where inputs cannot be made up or the graph does not run.
-  func ordinary(seed: UInt64) -> [ValueID: Tensor]? { run(seed) { $0 } }
+  func ordinary(seed: UInt64) -> SeededRun? { run(seed) { $0 } }
 
   /// The same with inputs above 0.
-  mutating func positive(seed: UInt64) -> [ValueID: Tensor]? {
-    if let known = positives[seed] { return known }
-    positives[seed] = run(seed) { tensor in
+  mutating func positive(seed: UInt64) -> SeededRun? {
+    if let known = positive[seed] { return known }
+    positive[seed] = run(seed) { tensor in
       guard tensor.elementType == .float32, let elements = tensor.doubles() else { return tensor }
       return (try? Tensor(float32: elements.map { Float(abs($0) + 0.25) }, dims: tensor.dims)) ?? tensor
     }
-    return positives[seed]
+    return positive[seed]
   }
 
-  private func run(_ seed: UInt64, _ change: (Tensor) -> Tensor) -> [ValueID: Tensor]? {
+  private func run(_ seed: UInt64, _ change: (Tensor) -> Tensor) -> SeededRun? {
     let graph = executor.graph
     guard let made = try? RandomInputs.make(for: graph, shapes: shapes, batch: 1, seed: seed) else { return nil }
+    var symbols: [String: Int] = [:]
+    for (id, tensor) in made.values {
+      for (dim, size) in zip(graph[id].declaredType?.shape?.dims ?? [], tensor.dims) { if let symbol = dim.symbol { symbols[symbol] = size } }
+    }
     let inputs = Dictionary(made.values.map { (graph[$0.key].name, change($0.value)) }) { first, _ in first }
     guard let result = try? executor.run(inputs, keeping: computed) else { return nil }
-    return result.values.merging(constants) { run, _ in run }
+    return SeededRun(tensors: result.values.merging(constants) { run, _ in run }, symbols: symbols)
   }
 }

@@ -16,83 +16,77 @@ enum ConfirmationVerdict {
   case unknown
 }
 
-/// One block with all that a run can be held against.
+/// One block with all that a run can be held against: its formulas from what is told of it, and its own nodes run apart
+/// from the graph.
 struct ConfirmationSubject {
-  private let check: BlockCheck?
-  private let formulas: [(standalone: BlockFormula.Standalone, law: BlockLaw?)]
-  /// Whether every formula of the block could be built.
-  private let isWhole: Bool
+  private let canonical: TypedGraph
+  private let claims: [any ClaimedFormula]
+  private let replays: [(standalone: BlockFormula.Standalone, law: BlockLaw?)]
+  /// Whether every formula of the block could be built from its nodes.
+  private let isReplayWhole: Bool
 
   init(_ block: AttentionBlock, _ canonical: TypedGraph, _ positions: HandleMap<NodeTag, Int>) {
-    check = block.check
-    formulas = block.formulas.compactMap { formula in formula.standalone(in: canonical, positions: positions).map { ($0, formula.law) } }
-    isWhole = !formulas.isEmpty && formulas.count == block.formulas.count
+    self.canonical = canonical
+    claims = block.claims
+    replays = block.formulas.compactMap { formula in formula.standalone(in: canonical, positions: positions).map { ($0, formula.law) } }
+    isReplayWhole = !replays.isEmpty && replays.count == block.formulas.count
   }
 
-  var isMeasurable: Bool { check != nil || !formulas.isEmpty }
+  var isMeasurable: Bool { !claims.isEmpty || !replays.isEmpty }
 
   /// Canonical values that a run must keep.
-  var values: [ValueID] { (check?.values ?? []) + formulas.flatMap { $0.standalone.inputs.map(\.value) + [$0.standalone.output] } }
+  var values: [ValueID] { claims.flatMap { $0.reads + [$0.gives] } + replays.flatMap { $0.standalone.inputs.map(\.value) + [$0.standalone.output] } }
 
-  func verdict(_ first: [ValueID: Tensor], _ second: [ValueID: Tensor]) -> ConfirmationVerdict {
+  func verdict(_ run: SeededRun) -> ConfirmationVerdict {
     var error = 0.0
-    var isCoreHeld = false
-    if let check, let a = check.measured(first), let b = check.measured(second) {
-      if !a.deviation.isFinite || !b.deviation.isFinite { return .notFinite }
-      if let reason = Self.contradiction(check, a, b) { return .contradicted(reason) }
-      error = max(a.deviation, b.deviation)
-      isCoreHeld = true
-    }
-    var isBlockHeld = isWhole
-    for (standalone, law) in formulas {
-      switch Self.verdict(standalone, law, first) {
+    var isClaimed = !claims.isEmpty
+    for claim in claims {
+      switch verdict(claim, run) {
       case .holds(let outcome): error = max(error, outcome.error)
-      case .unknown: isBlockHeld = false
+      case .unknown: isClaimed = false
       case let other: return other
       }
     }
-    if isBlockHeld { return .holds(.init(extent: .block, error: error)) }
-    return isCoreHeld ? .holds(.init(extent: .core, error: error)) : .unknown
+    // What is told and reproduces the whole block needs no second witness but the laws of its family.
+    if isClaimed, claims.allSatisfy(\.isWhole), replays.allSatisfy({ $0.law == nil }) { return .holds(.init(kind: .formula, extent: .block, error: error)) }
+    var isReplayed = isReplayWhole
+    for (standalone, law) in replays {
+      switch verdict(standalone, law, run, "its own nodes run apart from the graph give") {
+      case .holds(let outcome): error = max(error, outcome.error)
+      case .unknown: isReplayed = false
+      case let other: return other
+      }
+    }
+    if isClaimed { return .holds(.init(kind: .formula, extent: claims.allSatisfy(\.isWhole) ? .block : .core, error: error)) }
+    return isReplayed ? .holds(.init(kind: .replay, extent: .block, error: error)) : .unknown
   }
 
-  // MARK: Equations
-
-  private static func contradiction(_ check: BlockCheck, _ a: BlockCheck.Measured, _ b: BlockCheck.Measured) -> String? {
-    if max(a.deviation, b.deviation) > Confirmation.tolerance { return "the values that its probabilities weigh give another result than the graph's" }
-    let size = max(a.size, b.size)
-    switch check.bias {
-    case .none:
-      let largest = zip(a.bias + b.bias, a.slack + b.slack).map { abs($0) - $1 }.max() ?? 0
-      return largest <= Confirmation.tolerance * size ? nil : "its scores are not scale Q K'"
-    case .constant:
-      var moved = 0.0
-      for index in a.bias.indices where b.bias.indices.contains(index) && a.bias[index] != b.bias[index] {
-        moved = max(moved, abs(a.bias[index] - b.bias[index]) - a.slack[index] - b.slack[index])
+  private func verdict(_ claim: any ClaimedFormula, _ run: SeededRun) -> ConfirmationVerdict {
+    do throws(Unwritten) {
+      return verdict(try claim.standalone(in: canonical, symbols: run.symbols), nil, run, "its formula from what is told of it gives")
+    } catch {
+      switch error {
+      case .open: return .unknown
+      case .misfit: return .contradicted("what is told of it does not fit its own tensors")
       }
-      return moved <= Confirmation.tolerance * size ? nil : "what is added to its scores is not the same for every input"
-    case .free: return nil
     }
   }
 
-  // MARK: Formulas
-
-  private static func verdict(_ standalone: BlockFormula.Standalone, _ law: BlockLaw?, _ tensors: [ValueID: Tensor]) -> ConfirmationVerdict {
+  private func verdict(_ standalone: BlockFormula.Standalone, _ law: BlockLaw?, _ run: SeededRun, _ subject: String) -> ConfirmationVerdict {
     var inputs: [String: Tensor] = [:]
     for (name, value) in standalone.inputs {
-      guard let tensor = tensors[value] else { return .unknown }
+      guard let tensor = run.tensors[value] else { return .unknown }
       inputs[name] = tensor
     }
-    guard let expected = tensors[standalone.output] else { return .unknown }
+    guard let expected = run.tensors[standalone.output] else { return .unknown }
     let executor = Executor(standalone.graph)
-    guard let got = result(executor, inputs) else { return .unknown }
-    guard let error = deviation(got, expected) else { return .contradicted("its formula from its own weights gives a result of another shape") }
+    guard let got = Self.result(executor, inputs) else { return .unknown }
+    guard let error = Self.deviation(got, expected) else { return .contradicted("\(subject) a result of another shape") }
     guard error.isFinite else { return .notFinite }
     let isHalf = ([expected] + inputs.values).contains { $0.elementType == .float16 || $0.elementType == .bfloat16 }
-    if error > (isHalf ? Confirmation.halfTolerance : Confirmation.tolerance) {
-      return .contradicted("its formula from its own weights gives another result than the graph")
-    }
-    if let law, let broken = breach(law, executor, standalone, inputs, tensors, expected) { return .contradicted(broken) }
-    return .holds(.init(extent: .block, error: error))
+    if error > (isHalf ? Confirmation.halfTolerance : Confirmation.tolerance) { return .contradicted("\(subject) another result than the graph") }
+    if let law, let broken = Self.breach(law, executor, standalone, inputs, run.tensors, expected) { return .contradicted(broken) }
+    return .holds(.init(kind: .replay, extent: .block, error: error))
   }
 
   private static func result(_ executor: Executor, _ inputs: [String: Tensor]) -> Tensor? {

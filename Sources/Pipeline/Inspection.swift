@@ -128,7 +128,7 @@ public enum Inspection {
       summary.traits = block.traits + block.remarks
       if let outcome = confirmation.confirmed[index] {
         summary.confirmed = true
-        summary.confirmation = ConfirmationSummary(extent: outcome.extent.rawValue, error: outcome.error)
+        summary.confirmation = ConfirmationSummary(kind: outcome.kind.rawValue, extent: outcome.extent.rawValue, error: outcome.error)
       }
       summary.weights = block.weights.filter { $0.value.index < model.canonical.graph.values.count }.map {
         WeightSummary(role: $0.role, name: $0.value.index < model.graph.values.count ? model.graph[$0.value].name : model.canonical.graph[$0.value].name)

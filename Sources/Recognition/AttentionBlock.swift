@@ -86,9 +86,11 @@ public struct AttentionBlock: Sendable {
   public var parameters: Int
   /// Work of the block's linear layers and products for one sample, where the number of tokens is known.
   public var cost: Cost
-  /// What a run of the canonical graph must show, for softmax over products.
-  public var check: BlockCheck?
-  /// The block as computations of its own, all of which must give what the graph gives.
+  /// The canonical operands of its two products, for softmax over a product.
+  var operands: (query: ValueID, key: ValueID, value: ValueID)?
+  /// The block written from what is told of it; empty where its family or something in it has no such formula.
+  public var claims: [any ClaimedFormula] = []
+  /// The block as computations of its own by the graph's nodes, all of which must give what the graph gives.
   public var formulas: [BlockFormula] = []
   /// What is unusual of its kind, though it attends: a scale that is not `head_dim^-1/2`, say.
   public var remarks: [String] = []

@@ -13,6 +13,12 @@ enum AxisSource: Hashable {
   case label(Int)
   /// The roles that attention gives to axes of scores and results.
   case head, query(Int), key(Int), dim
+  /// Copies that broadcasting made.
+  case copy
+  /// A group of tokens that attends by itself, in parts as the graph cuts it.
+  case group(Int)
+  /// Heads, in parts as the graph cuts them.
+  case heads(Int)
 }
 
 /// A part of an axis: `size` steps of `stride` over a source axis.

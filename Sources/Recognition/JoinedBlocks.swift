@@ -21,7 +21,7 @@ enum ChunkedQueries {
 
   /// Whether two blocks with different queries of one tensor have the same keys and values.
   private static func asksTheSame(_ a: AttentionBlock, _ b: AttentionBlock, _ view: GraphView) -> Bool {
-    guard let first = a.check, let second = b.check, a.heads == b.heads, first.query != second.query else { return false }
+    guard let first = a.operands, let second = b.operands, a.heads == b.heads, first.query != second.query else { return false }
     return arranged(first.key, view) == arranged(second.key, view) && arranged(first.value, view) == arranged(second.value, view)
       && (view.trace(first.query, passing: [.scale, .norm, .rotary]).root == view.trace(second.query, passing: [.scale, .norm, .rotary]).root
         || areProjectedAlike(first.query, second.query, view))
@@ -95,7 +95,7 @@ enum Landmarks {
     block.nodes = Set(parts.flatMap(\.nodes)).sorted()
     block.cost = parts.dropFirst().reduce(parts[0].cost) { Cost(macs: $0.macs &+ $1.cost.macs, elementwise: $0.elementwise &+ $1.cost.elementwise) }
     (block.output, block.residualAdd, block.residualSum) = (last.output, last.residualAdd, last.residualSum)
-    block.check = nil
+    block.claims = []
     block.projected = nil
     return block
   }

@@ -180,12 +180,16 @@ public struct NearMissSummary: Sendable, Hashable {
 
 /// How far a run on seeded inputs bore a block out.
 public struct ConfirmationSummary: Sendable, Hashable {
-  /// `block`: executed alone, from the tensors it reads to what it gives; `core`: scores and weighted values from the
-  /// graph's own queries, keys and values.
+  /// `formula`: written from the reported facts and extracted weights alone; `replay`: the block's own nodes, run apart
+  /// from the graph.
+  public var kind: String
+  /// `block`: from the tensors it reads to what it gives; `core`: the map and what it weighs, some operands or what
+  /// follows taken from the graph.
   public var extent: String
   /// The largest deviation from the graph's tensors, relative to their largest element.
   public var error: Double
-  public init(extent: String, error: Double) {
+  public init(kind: String, extent: String, error: Double) {
+    self.kind = kind
     self.extent = extent
     self.error = error
   }

@@ -58,6 +58,7 @@ extension InspectReport: Report {
       table.add(row)
     }
     out += table.text(style)
+    if let line = confirmationText { out += "  \(line)\n" }
     return out
   }
 
@@ -74,6 +75,18 @@ extension InspectReport: Report {
   }
 
   private static func listed(_ numbers: [Int]) -> String { numbers.map(String.init).joined(separator: ", ") }
+
+  /// How a run bore blocks out; nil where nothing was held against one.
+  private var confirmationText: String? {
+    let outcomes = attention.compactMap(\.confirmation)
+    guard !outcomes.isEmpty else { return nil }
+    func count(_ kind: String, _ words: String) -> String? {
+      let found = outcomes.count { $0.kind == kind }
+      return found == 0 ? nil : "\(found) \(words)"
+    }
+    let kinds = [count("formula", "as the formula of what is told of them"), count("replay", "by their own nodes run apart")]
+    return "confirmed by a run: \(outcomes.count) of \(attention.count), " + kinds.compactMap { $0 }.joined(separator: ", ")
+  }
 
   private func nearMissText(_ style: TextStyle) -> String? {
     guard !nearMisses.isEmpty else { return nil }

@@ -70,7 +70,7 @@ extension AttentionSummary {
       "parameters": .integer(parameters), "macs": .init(macs),
       "elementwise": .integer(elementwise), "rotary": .bool(rotary), "geometry": geometry.json, "traits": .array(traits.map(JSONValue.string)),
       "confirmed": confirmed.map(JSONValue.bool) ?? .null,
-      "confirmation": confirmation.map { ["extent": .string($0.extent), "error": .number($0.error)] } ?? .null,
+      "confirmation": confirmation.map { ["kind": .string($0.kind), "extent": .string($0.extent), "error": .number($0.error)] } ?? .null,
       "weights": .array(weights.map { ["role": .string($0.role), "name": .string($0.name)] }),
       "nodes": .array(nodes.map(JSONValue.string)), "rewrites": .array(rewrites.map(JSONValue.string)),
     ]

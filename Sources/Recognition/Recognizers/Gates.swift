@@ -105,6 +105,9 @@ enum Gates {
       },
       nodes: view.originals(of: descriptor.nodes + [id]), cost: view.cost(descriptor.linears))
     if let output {
+      if family == .channelGate, let gate = view.graph[id].inputs.compactMap({ $0 }).first(where: { $0 != x }) {
+        block.claims = ClaimedGate(view, input: x, gate: gate, output: output).map { [$0] } ?? []
+      }
       block.formulas = [
         BlockFormula(
           view, sources: [x] + descriptor.sources, output: output,

@@ -78,6 +78,10 @@ enum Mixing {
       nodes: view.originals(of: nodes),
       parameters: linears.reduce(0) { $0 &+ view.parameterCount($1, bias: view.graph[$1].input(2) ?? view.addedBias($1)) }, cost: view.cost(linears))
     block.formulas = [BlockFormula(view, sources: [input], output: value, law: BlockLaw.mixing(view, input, value))]
+    if let rank = view.shape(input)?.rank {
+      let axis = if case .convolution = view.graph[id].op { 1 } else { rank - (view.graph[id].input(0) == input ? 1 : 2) }
+      block.claims = ClaimedMixing(view, input: input, tokenAxis: axis, nodes: nodes, output: value).map { [$0] } ?? []
+    }
     if let reader = view.uses.readers(of: value).first(where: { view.graph[$0].op == .binary(.multiply) }),
       view.graph[reader].inputs.allSatisfy({ $0.map { view.isActivation($0) } ?? false })
     {

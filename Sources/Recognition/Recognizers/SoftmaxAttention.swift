@@ -66,7 +66,7 @@ enum SoftmaxAttention {
     var block = AttentionBlock(projected, anchor: general.anchor)
     block.geometry = general.geometry
     block.traits = general.traits
-    block.check = general.check
+    (block.operands, block.claims) = (general.operands, general.claims)
     block.formulas = general.formulas
     block.remarks = general.remarks
     block.width = projected.query.weight.rows
@@ -198,7 +198,7 @@ struct ProductAttention {
     let among = holdsHeads(q.free) ? size(q.free, .channel) : 1
     return size(Array(q.batch.joined()), .channel).multipliedReportingOverflow(by: among).partialValue
   }
-  private func holdsHeads(_ rows: [AxisFactor]) -> Bool {
+  func holdsHeads(_ rows: [AxisFactor]) -> Bool {
     !contractsTokens && rows.contains { view.labels.kind($0) == .channel } && rows.contains { view.labels.kind($0) == .token }
   }
   var keyHeads: Int { size(Array(k.batch.joined()), .channel) }
@@ -218,12 +218,12 @@ struct ProductAttention {
   private var queryTokens: Dim { (holdsHeads(q.free) ? q.free.filter { view.labels.kind($0) != .channel } : q.free).size ?? 1 }
   private var keyTokens: Dim { k.free.size ?? 1 }
 
-  private var isGrouped: Bool {
+  var isGrouped: Bool {
     guard view.isActivation(queryValue), view.isActivation(keyValue) else { return false }
     return queryHeads > keyHeads && keyHeads == valueHeads
   }
 
-  private var takesDifference: Bool {
+  var takesDifference: Bool {
     guard queryHeads == keyHeads, valueHeads.multipliedReportingOverflow(by: 2).partialValue == queryHeads else { return false }
     return meeting.nodes.contains { view.graph[$0].op == .binary(.subtract) }
   }
@@ -298,7 +298,8 @@ struct ProductAttention {
       weights: weights(branch) + mechanism.linears.compactMap { view.weight($0.node, as: $0.role) }, nodes: view.originals(of: nodes),
       parameters: parameters, cost: view.cost(products))
     block.mechanism = mechanism.name ?? "softmax"
-    block.check = check(bias.bias)
+    block.operands = (queryValue, keyValue, valueValue)
+    block.claims = claimed(block, branch).map { [$0] } ?? []
     if let output = branch?.output ?? start {
       let gathered = Set(query.factors + key.factors + chain.scales)
       // A factor that values pass as well is none of the scale's alone; one behind another step than the product scales that too.
@@ -316,26 +317,6 @@ struct ProductAttention {
     return block
   }
 
-  /// The formula that a run can be held against, where nothing but a bias stands between the products.
-  private func check(_ bias: ScoreBias) -> BlockCheck? {
-    guard case .product(let operand) = meeting.form, chain.mixes.isEmpty, meeting.mixes.isEmpty, meeting.gates.isEmpty,
-      chain.factors.isEmpty,
-      !chain.hasTemperature, !chain.isCapped, !chain.hasSink, case .softmax(.softmax(let axis)) = view.graph[anchor].op,
-      let scores = view.graph[anchor].input(0),
-      let rank = view.shape(scores)?.rank, let result = view.graph[meeting.node].output(0)
-    else { return nil }
-    let claim: BlockCheck.Bias =
-      switch bias {
-      case .none: .none
-      case .constant, .mask: chain.biases.contains(where: { view.isActivation($0.value) || $0.isMask }) ? .free : .constant
-      case .computed: .free
-      }
-    return BlockCheck(
-      query: queryValue, key: keyValue, value: valueValue, queryIsLeft: view.graph[product].input(0) == queryValue, probabilitiesAreLeft: operand == 0,
-      scores: scores, axis: axis < 0 ? axis + rank : axis, result: result, scale: chain.scale, bias: claim, before: chain.steps.map { view.graph[$0] },
-      after: meeting.steps.map { view.graph[$0] })
-  }
-
   private var outputStart: ValueID? {
     switch meeting.form {
     case .product, .learned: view.graph[meeting.node].output(0)
@@ -344,7 +325,7 @@ struct ProductAttention {
   }
 
   var headDim: Int? { contractsTokens ? q.free.size?.value : q.contracted.size?.value }
-  private var valueDim: Int? { contractsTokens ? v?.contracted.size?.value ?? headDim : v?.free.size?.value ?? headDim }
+  var valueDim: Int? { contractsTokens ? v?.contracted.size?.value ?? headDim : v?.free.size?.value ?? headDim }
   private var tokenCounts: (query: Dim, key: Dim) {
     contractsTokens ? (q.contracted.size ?? 1, q.contracted.size ?? 1) : (queryTokens, keyTokens)
   }
