@@ -58,6 +58,8 @@ enum SharedModules {
       let kept = Set(parts.linears.flatMap { view.graph[$0].inputs.compactMap { $0 } }.compactMap { view.original(of: $0) })
       blocks[index].gate = parts
       blocks[index].weights.removeAll { !kept.contains($0.value) }
+      // Those of the blocks before were counted as well.
+      blocks[index].traits.removeAll { $0.hasSuffix(" descriptors") }
       blocks[index].nodes = view.originals(of: own)
       blocks[index].cost = view.cost(parts.linears)
       blocks[index].formulas = [BlockFormula(view, sources: read, output: output, law: blocks[index].formulas.first?.law)]
