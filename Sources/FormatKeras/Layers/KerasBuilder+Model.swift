@@ -6,7 +6,7 @@ extension KerasBuilder {
   /// Models in models in models, as no one nests them.
   private static let depthLimit = 32
   /// Models that call others twice at every level would double forever.
-  private static let unfoldingLimit = 1 << 11
+  private static let unfoldingLimit = 1 << 9
 
   /// A model called as a layer: its graph, once more for each call, with the same weights.
   mutating func model(_ call: LayerCall) throws(Failure) -> [ValueID] {
