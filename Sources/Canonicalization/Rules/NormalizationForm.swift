@@ -51,7 +51,7 @@ enum NormalizationForm {
     var origins: OriginSet = []
     if site.op == .binary(.multiply) {
       for (a, b) in [(site.input(0), site.input(1)), (site.input(1), site.input(0))] {
-        guard let (inner, found) = sweep.operand(b, of: .reciprocal) else { continue }
+        guard let (inner, found) = inverted(b, sweep) else { continue }
         (numerator, denominator) = (a, inner)
         origins = found
       }
@@ -119,6 +119,13 @@ enum NormalizationForm {
   private static func difference(_ value: ValueID?, _ sweep: inout Sweep) -> (d: ValueID, x: ValueID, OriginSet)? {
     guard let value, let (x, m, origins) = sweep.operands(value, of: .subtract), let (inner, meanOrigins) = mean(m, sweep), inner == x else { return nil }
     return (value, x, origins.union(meanOrigins))
+  }
+
+  /// The x of `1 / x`, whichever way it is written.
+  private static func inverted(_ value: ValueID?, _ sweep: Sweep) -> (ValueID, OriginSet)? {
+    if let found = sweep.operand(value, of: .reciprocal) { return found }
+    guard let (one, x, origins) = sweep.operands(value, of: .divide), sweep.scalar(one) == 1 else { return nil }
+    return (x, origins)
   }
 
   /// `sqrt(v + e)`.
