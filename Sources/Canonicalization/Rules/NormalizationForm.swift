@@ -51,7 +51,7 @@ enum NormalizationForm {
     var origins: OriginSet = []
     if site.op == .binary(.multiply) {
       for (a, b) in [(site.input(0), site.input(1)), (site.input(1), site.input(0))] {
-        guard let (inner, found) = sweep.operand(b, of: .reciprocal) else { continue }
+        guard let (inner, found) = sweep.operand(b, of: .reciprocal) ?? inverse(b, sweep) else { continue }
         (numerator, denominator) = (a, inner)
         origins = found
       }
@@ -119,6 +119,12 @@ enum NormalizationForm {
   private static func difference(_ value: ValueID?, _ sweep: inout Sweep) -> (d: ValueID, x: ValueID, OriginSet)? {
     guard let value, let (x, m, origins) = sweep.operands(value, of: .subtract), let (inner, meanOrigins) = mean(m, sweep), inner == x else { return nil }
     return (value, x, origins.union(meanOrigins))
+  }
+
+  /// `1 / v`, written as a quotient.
+  private static func inverse(_ value: ValueID?, _ sweep: Sweep) -> (ValueID, OriginSet)? {
+    guard let (one, v, origins) = sweep.operands(value, of: .divide), sweep.scalar(one) == 1 else { return nil }
+    return (v, origins)
   }
 
   /// `sqrt(v + e)`.

@@ -67,6 +67,7 @@ enum SoftmaxAttention {
     block.geometry = general.geometry
     block.traits = general.traits
     (block.operands, block.claims) = (general.operands, general.claims)
+    block.weights += general.weights.filter { $0.role == "bias" }
     block.formulas = general.formulas
     block.remarks = general.remarks
     block.width = projected.query.weight.rows
@@ -298,6 +299,7 @@ struct ProductAttention {
     }
     block.remarks = remarks(branch)
     block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
+    if block.family == .pooled, let pool = (key.spatial + query.spatial).first { block.geometry.kernel = view.kernel(of: pool) }
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
   }
@@ -341,6 +343,7 @@ struct ProductAttention {
     add("key", key.weight)
     add("value", value.weight)
     for id in chain.mixes + meeting.mixes { add("mix", view.graph[id].inputs.compactMap { $0 }.first { !view.isActivation($0) }) }
+    for (bias, isMask) in chain.biases where !isMask && !view.isActivation(bias) { add("bias", bias) }
     if let linear = branch?.linear { add("output", view.graph[linear].inputs.compactMap { $0 }.first { !view.isActivation($0) }) }
     return result
   }
