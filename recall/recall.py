@@ -4,7 +4,8 @@
 
 Each folder holds what `zoo.py` writes. A true block is one that the model's own modules tell; it counts as found where the
 tool names a block of its family (or of a family that may be called so) with its number of heads. Whatever attends and is
-in no truth counts as false. Peers do not name families, so that for them each fused node counts as a block that is found,
+in no truth counts as false. All dialects of a model should give one report: where heads, sizes, scale, bias, norms or
+geometry of its blocks differ between two files of one model, that model is counted and, with --show, named. Peers do not name families, so that for them each fused node counts as a block that is found,
 up to as many as there are: Attention, MultiHeadAttention or GroupQueryAttention in the graph after their passes.
 """
 
@@ -110,12 +111,38 @@ def judged(want: list[tuple], got: list[tuple]) -> tuple[Count, list[tuple], lis
     return Count(1, len(want), found, exact, len(extra)), missing, extra
 
 
-def inspect(program: str, path: Path) -> list[tuple] | None:
+def inspect(program: str, path: Path) -> list[dict] | None:
     done = subprocess.run([program, "inspect", str(path), "--json"], capture_output=True, text=True, timeout=300, check=False)
     try:
-        return [(block["family"], block.get("heads")) for block in json.loads(done.stdout)["attention"]]
+        return json.loads(done.stdout)["attention"]
     except (ValueError, KeyError):
         return None
+
+
+# What a report says of a block that no exporter may change.
+FACTS = (
+    "family", "mechanism", "heads", "head_dim", "value_dim", "query_tokens", "key_tokens", "scale", "bias", "qk_norm", "causal", "rotary", "geometry",
+)  # fmt: skip
+
+
+def facts(blocks: list[dict]) -> list[tuple]:
+    """The blocks without names and nodes, in an order that no exporter chooses; scales to six digits."""
+
+    def said(value: object) -> str:
+        return f"{value:.6g}" if isinstance(value, float) else json.dumps(value, sort_keys=True)
+
+    return sorted(tuple(said(block.get(name)) for name in FACTS) for block in blocks)
+
+
+def difference(one: list[tuple], other: list[tuple]) -> str:
+    """The first facts in which two reports of one model part, for people."""
+    if len(one) != len(other):
+        return f"{len(one)} and {len(other)} blocks"
+    for a, b in zip(one, other, strict=True):
+        parted = [f"{name} {x} and {y}" for name, x, y in zip(FACTS, a, b, strict=True) if x != y]
+        if parted:
+            return f"{a[0]}: " + ", ".join(parted)
+    return ""
 
 
 # --- peers ---
@@ -175,6 +202,26 @@ def fused(path: Path) -> dict[str, int | None]:
     return result
 
 
+class Remembered:
+    """What peers said of files that have not changed since, beside the files: they are slow, and the same at each run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "peers.txt"
+        self.said: dict[str, dict[str, int | None]] = {}
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                key, _, answer = line.partition("\t")
+                self.said[key] = json.loads(answer)
+
+    def fused(self, path: Path) -> dict[str, int | None]:
+        key = f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns} {versions()}"
+        if key not in self.said:
+            self.said[key] = fused(path)
+            with self.path.open("a") as file:
+                file.write(f"{key}\t{json.dumps(self.said[key])}\n")
+        return self.said[key]
+
+
 PEERS = {
     "onnxscript": "onnxscript `optimize_for_ort`",
     "onnxruntime": "ONNX Runtime optimizer, best of vit, bert, clip at levels 0 and 1",
@@ -195,11 +242,17 @@ def versions() -> str:
 # --- the table ---
 
 
-def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bool) -> dict[tuple[str, str], dict[str, Count]]:
-    """Counts by (group, dialect) and tool."""
-    table: dict[tuple[str, str], dict[str, Count]] = collections.defaultdict(lambda: collections.defaultdict(Count))
+Table = dict[tuple[str, str], dict[str, Count]]
 
-    def one(task: tuple[Model, str, Path]) -> tuple[Model, str, dict[str, Count], str]:
+
+def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bool) -> tuple[Table, list[str]]:
+    """Counts by (group, dialect) and tool, and the models of which two dialects tell different stories."""
+    table: Table = collections.defaultdict(lambda: collections.defaultdict(Count))
+    first: dict[tuple[Path, str], tuple[str, list[tuple]]] = {}
+    parted: list[str] = []
+    remembered = {folder: Remembered(folder) for folder in {model.folder for model in zoo}}
+
+    def one(task: tuple[Model, str, Path]) -> tuple[Model, str, dict[str, Count], str, list[dict] | None]:
         model, dialect, path = task
         counts: dict[str, Count] = {}
         got = inspect(program, path)
@@ -208,22 +261,26 @@ def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bo
             counts["vitconv"] = Count(1, len(model.blocks), failed=1)
             said = f"{model.name}.{dialect}: cannot be read"
         else:
-            counts["vitconv"], missing, extra = judged(model.blocks, got)
+            counts["vitconv"], missing, extra = judged(model.blocks, [(block["family"], block.get("heads")) for block in got])
             if missing or extra:
                 said = f"{model.name}.{dialect}: missing {missing}, false {extra}"
         if dialect in peers and model.softmax:
-            for tool, number in fused(path).items():
+            for tool, number in remembered[model.folder].fused(path).items():
                 counts[tool] = Count(1, model.softmax, min(number or 0, model.softmax), failed=int(number is None))
-        return model, dialect, counts, said
+        return model, dialect, counts, said, got
 
     tasks = [(model, dialect, path) for model in zoo for dialect, path in model.files.items()]
     with ThreadPoolExecutor(jobs) as pool:
-        for model, dialect, counts, said in pool.map(one, tasks):
+        for model, dialect, counts, said, got in pool.map(one, tasks):
             if show and said:
                 print(said, flush=True)
+            if got is not None:
+                before, story = first.setdefault((model.folder, model.name), (dialect, facts(got)))
+                if parts := difference(story, facts(got)):
+                    parted.append(f"{model.name}: {before} and {dialect} tell {parts}")
             for tool, count in counts.items():
                 table[(model.group, dialect)][tool].add(count)
-    return table
+    return table, parted
 
 
 def rows(table: dict, key: int) -> list[tuple[str, dict[str, Count]]]:
@@ -287,8 +344,13 @@ def main() -> None:
         for model in zoo:
             model.files = {d: file for d, file in model.files.items() if d in chosen}
     peers = set(filter(None, arguments.peers.split(",")))
-    table = measure(arguments.vitconv, zoo, arguments.jobs, peers, arguments.show)
+    table, parted = measure(arguments.vitconv, zoo, arguments.jobs, peers, arguments.show)
+    if arguments.show:
+        print(*parted, sep="\n")
+    several = sum(len(model.files) > 1 for model in zoo)
+    apart = len({line.partition(":")[0] for line in parted})
     text = markdown(table, peers)
+    text += f"\n{several - apart} of {several} models in more than one dialect give one report.\n"
     text += f"\nMeasured with {versions()}."
     if peers:
         text += f" The peers' columns count the blocks with a softmax over scores, in {', '.join(sorted(peers))}."

@@ -37,6 +37,8 @@ class Core:
     kind: str
     shapes: list[tuple[int, ...]]
     causal: bool = False
+    # What the map is made from: the scores, or queries and keys.
+    read: tuple[Tensor, ...] = ()
 
 
 HEAD_NAMES = (
@@ -78,6 +80,12 @@ def reduced(module: nn.Module, tracer: Tracer, name: str) -> str:
 def told_by_source(module: nn.Module, tracer: Tracer, name: str) -> str:
     """Self-attention or cross-attention, told by the arguments of the call."""
     return "cross" if tracer.is_cross else "self"
+
+
+def by_lengths(module: nn.Module, tracer: Tracer, name: str) -> str:
+    """For modules whose arguments do not tell: as many queries as keys is self-attention."""
+    queries, keys = tracer.core_lengths
+    return "self" if queries == keys else "cross"
 
 
 def one_query(module: nn.Module, tracer: Tracer, name: str) -> str:
@@ -147,8 +155,9 @@ TABLE: list[tuple[str, Rule | None, object]] = [
     (r"timm\.models\.iformer\.SHMA$", windowed, lambda m: 1),
     (r"timm\.models\.senet\.SEModule$", "channel-gate", lambda m: None),
     (r"timm\.models\.vision_transformer\.(Diff)?ParallelScalingBlock$", "self", None),
-    (r"timm\.models\.efficientvim\.HSMSSD$", "linear", lambda m: None),
-    (r"timm\.models\.(lowformer|cpubone)\.ConvAttention$", "spatial-reduction", None),
+    (r"timm\.models\.efficientvim\.HSMSSD$", None, None),
+    # Queries and keys alike are of a coarser grid.
+    (r"timm\.models\.(lowformer|cpubone)\.ConvAttention$", "self", None),
     (r"timm\.models\.maxxvit\.Attention(Cl|2d)$", partition, None),
     (r"timm\.models\.mobilevit\.LinearSelfAttention$", "linear", lambda m: None),
     (r"timm\.models\.mvitv2\.MultiScaleAttention(PoolFirst)?$", multiscale, None),
@@ -203,10 +212,15 @@ TABLE: list[tuple[str, Rule | None, object]] = [
     (r"transformers\..*PoolFormerPooling$", "token-mixing", lambda m: None),
     (r"transformers\..*VitDetAttention$", windowed_parent, None),
     (r"transformers\..*GroupViTAssignAttention$", None, None),
-    (r"transformers\..*(Llama|Qwen\w+|Mistral|Gemma\w*)Attention$", grouped, None),
-    (r"transformers\..*NystromformerSelfAttention$", None, None),
+    (r"transformers\..*(Llama|Qwen\w+|Mistral|Gemma\w*|GptOss|Falcon)Attention$", grouped, None),
+    (r"transformers\..*NystromformerSelfAttention$", "linear", None),
+    (r"transformers\..*PerceiverSelfAttention$", by_lengths, None),
+    (r"transformers\..*\.DabDetrAttention$", by_lengths, None),
+    (r"transformers\..*Sam2MultiScaleAttention$", windowed_parent, None),
+    (r"transformers\..*MgpstrA3Module$", "global-context", lambda m: None),
     (r"transformers\..*Blip2QFormerMultiHeadAttention$", told_by_source, None),
     (r"transformers\..*SamVision(Sdpa)?Attention$", windowed_parent, None),
+    (r"transformers\..*ModernBertAttention$", lambda m, t, n: "window" if m.sliding_window else "self", None),
     (r"transformers\..*(Self|MultiHead|Vision|Text)?Attention$", told_by_source, None),
     # --- PyTorch ---
     (r"torch\.nn\.modules\.activation\.MultiheadAttention$", told_by_source, None),
@@ -228,6 +242,8 @@ class Tracer:
         self.modules = dict(model.named_modules())
         self.table = [(re.compile(pattern), rule, heads) for pattern, rule, heads in extra + TABLE]
         self.blocks: list[Block] = []
+        # What each block gave, and what its maps were made from, where these are tensors.
+        self.results: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = []
         self.stack: list[tuple[str, nn.Module, list[Core]]] = []
         self.uncovered: list[str] = []
         self.is_cross = False
@@ -263,11 +279,11 @@ class Tracer:
                 elif found is None:
                     self.complain(name, cores)
                 return
-            self.make(name, module, found, cores, given)
+            self.make(name, module, found, cores, given, output)
 
         return hook
 
-    def make(self, name: str, module: nn.Module, found: tuple, cores: list[Core], given: tuple) -> None:
+    def make(self, name: str, module: nn.Module, found: tuple, cores: list[Core], given: tuple, output: object) -> None:
         rule, heads = found
         self.is_cross = Tracer.sources_differ(*given)
         queries = keys = None
@@ -285,6 +301,9 @@ class Tracer:
             family = "causal"
         count = heads(module) if callable(heads) else heads_of(module)
         self.blocks.append(Block(name, type(module).__name__, family, count, queries, keys))
+        first = output[0] if isinstance(output, tuple) and output else output
+        given_out = (first.detach().clone(),) if isinstance(first, Tensor) else ()
+        self.results.append((given_out, tuple(value for core in cores for value in core.read)))
 
     @staticmethod
     def sources_differ(args: tuple, kwargs: dict) -> bool:
@@ -294,7 +313,7 @@ class Tracer:
                 return True
         named = [kwargs.get(name) for name in ("query", "key")]
         if all(isinstance(value, Tensor) for value in named):
-            return named[0].shape[-2] != named[1].shape[-2]
+            return named[0].shape != named[1].shape
         tensors = [value for value in args if isinstance(value, Tensor)]
         if len(tensors) >= 3 and tensors[0].ndim == tensors[1].ndim == 3:
             return tensors[0].shape != tensors[1].shape
@@ -306,7 +325,8 @@ class Tracer:
 
     def core(self, kind: str, *tensors: Tensor) -> None:
         if self.stack:
-            self.stack[-1][2].append(Core(kind, [tuple(t.shape) for t in tensors], masks_later(kind, tensors[0])))
+            read = tuple(t.detach().clone() for t in tensors[:2])
+            self.stack[-1][2].append(Core(kind, [tuple(t.shape) for t in tensors], masks_later(kind, tensors[0]), read))
 
     def run(self, model: nn.Module, inputs: tuple) -> list[Block]:
         handles = []
@@ -344,14 +364,38 @@ class Tracer:
         return self.blocks
 
 
+def others(inputs: tuple) -> tuple:
+    """Inputs of the same shapes with other numbers: each is mirrored along its last axis that is not even."""
+    changed = []
+    for value in inputs:
+        axes = [axis for axis in range(1, value.ndim) if not torch.equal(value, value.flip(axis))]
+        changed.append(value.flip(axes[-1]) if axes else value)
+    return tuple(changed)
+
+
 def blocks(
     model: nn.Module, inputs: tuple, extra: list[tuple[str, Rule | None, object]] | None = None
 ) -> tuple[list[dict], list[str]]:
-    """The blocks of a model, and each softmax that belongs to none of them."""
-    tracer = Tracer(model, extra or [])
+    """The blocks of a model, and each softmax that belongs to none of them.
+
+    What attends alike to every input is none: the first layer of a detector's decoder asks with learned queries alone, so
+    that their self-attention is a constant and the weights of their deformable attention are; exporters and readers fold
+    them, and no map is left.
+    """
+    tracer, second = Tracer(model, extra or []), Tracer(model, extra or [])
     try:
         tracer.run(model, inputs)
+        second.run(model, others(inputs))
     except Exception:
         traceback.print_exc()
         raise
-    return [asdict(block) for block in tracer.blocks], tracer.uncovered
+
+    def alike(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> bool:
+        return bool(one) and len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+    constant = [False] * len(tracer.blocks)
+    if len(tracer.results) == len(second.results):
+        pairs = zip(tracer.results, second.results, strict=True)
+        constant = [alike(one[0], other[0]) or alike(one[1], other[1]) for one, other in pairs]
+    kept = [asdict(block) for block, same in zip(tracer.blocks, constant, strict=True) if not same]
+    return kept, tracer.uncovered

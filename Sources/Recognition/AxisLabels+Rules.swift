@@ -116,7 +116,8 @@ extension AxisLabels {
 
   private mutating func convolved(_ op: ConvolutionOp, _ node: Node, _ shape: Shape, _ typed: TypedGraph) -> AxisLayout? {
     guard let x = node.input(0), let whole = typed.shape(of: x), whole.rank == shape.rank, shape.rank >= 3 else { return nil }
-    let from = layouts[x] ?? AxisLayout(Array(repeating: [], count: shape.rank))
+    // Behind an operator that says nothing of its axes, a convolution says what they are.
+    let from = layouts[x] ?? AxisLayout(whole.dims.enumerated().map { fresh([.batch, .channel, .token][Swift.min($0.offset, 2)], $0.element) })
     guard from.axes.count == shape.rank else { return nil }
     var axes = [from.axes[0]]
     let isDepthwise: Bool

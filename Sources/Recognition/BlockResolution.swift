@@ -6,7 +6,8 @@ internal import Tensors
 /// Settles which findings are blocks of their own and which are parts of others.
 enum BlockResolution {
   static func resolved(_ blocks: [AttentionBlock], _ view: GraphView) -> [AttentionBlock] {
-    var result = GlobalVectors.joined(Landmarks.joined(ChunkedQueries.joined(CascadedGroups.joined(blocks, view), view), view), view)
+    var result = blocks
+    for join in [CascadedGroups.joined, ChunkedQueries.joined, Landmarks.joined, Agents.joined, GlobalVectors.joined] { result = join(result, view) }
     // What mixes or gates inside a larger block is a part of it.
     var owners: [NodeID: Int] = [:]
     for (index, block) in result.enumerated() where !isSmall(block.family) || isSoftmax(block.anchor, view) { for node in block.nodes { owners[node] = index } }

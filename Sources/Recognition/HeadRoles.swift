@@ -24,6 +24,10 @@ struct ProductOperand {
   var contracted: [AxisFactor]
   var free: [AxisFactor]
 
+  init(batch: [[AxisFactor]], contracted: [AxisFactor], free: [AxisFactor]) {
+    (self.batch, self.contracted, self.free) = (batch, contracted, free)
+  }
+
   /// - Parameter isLeft: a left operand is contracted over its last axis, a right one over the one before.
   init?(_ layout: AxisLayout, isLeft: Bool) {
     let rank = layout.axes.count

@@ -92,6 +92,47 @@ enum Landmarks {
   }
 }
 
+/// A few tokens, pools of the queries, gather from all tokens and hand out to all tokens: one attention by way of agents
+/// (Han et al. 2024), not two.
+enum Agents {
+  static func joined(_ blocks: [AttentionBlock], _ view: GraphView) -> [AttentionBlock] {
+    var result: [AttentionBlock] = []
+    for block in blocks {
+      // Scores of both may be computed before values, in either order.
+      if let last = result.last, let whole = whole(last, block, view) ?? whole(block, last, view) {
+        result[result.count - 1] = whole
+      } else {
+        result.append(block)
+      }
+    }
+    return result
+  }
+
+  private static func whole(_ gathering: AttentionBlock, _ spreading: AttentionBlock, _ view: GraphView) -> AttentionBlock? {
+    guard gathering.heads == spreading.heads, gathering.headDim == spreading.headDim, gathering.queryTokens == spreading.keyTokens,
+      gathering.keyTokens == spreading.queryTokens, let few = gathering.queryTokens.value, let tokens = gathering.keyTokens.value, few < tokens,
+      let first = gathering.operands, let second = spreading.operands
+    else { return nil }
+    func root(_ value: ValueID) -> ValueID { view.trace(value, passing: [.scale]).root }
+    guard let (made, _) = view.producer(root(second.value)), Set(gathering.nodes).isSuperset(of: view.originals(of: [made])),
+      root(second.key) == root(first.query)
+    else { return nil }
+    var block = spreading
+    block.family = .linear
+    block.keyTokens = gathering.keyTokens
+    block.traits = ["\(few) agents"]
+    block.input = gathering.input
+    block.weights = gathering.weights + spreading.weights
+    block.nodes = Set(gathering.nodes + spreading.nodes).sorted()
+    block.parameters = gathering.parameters &+ spreading.parameters
+    block.cost = Cost(macs: gathering.cost.macs &+ spreading.cost.macs, elementwise: gathering.cost.elementwise &+ spreading.cost.elementwise)
+    block.formulas = gathering.formulas + spreading.formulas
+    block.claims = []
+    block.projected = nil
+    return block
+  }
+}
+
 /// A vector gathered from all tokens multiplies tokens that are gathered into a vector again: one additive attention, not
 /// two (Wu et al. 2021).
 enum GlobalVectors {

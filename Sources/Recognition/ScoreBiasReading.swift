@@ -87,6 +87,12 @@ enum ScoreBiasReading {
     return true
   }
 
+  /// Whether a constant factor of the scores is 0 for what comes after the query, and nowhere else.
+  static func showsPast(_ factor: ValueID, _ view: GraphView) -> Bool {
+    guard let tensor = BatchlessConstants.evaluate(factor, view), tensor.count <= elementLimit, let elements = tensor.doubles() else { return false }
+    return isCausal(elements.map { $0 == 0 }, tensor.dims)
+  }
+
   /// Whether each query sees itself and what precedes it, and nothing else.
   private static func isCausal(_ hidden: [Bool], _ dims: [Int]) -> Bool {
     guard dims.count >= 2, let n = dims.last, n > 1, dims[dims.count - 2] == n else { return false }

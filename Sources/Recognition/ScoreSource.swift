@@ -24,6 +24,8 @@ struct ScoreChain {
   var scales: [NodeID] = []
   /// Whether more than keys takes part in the softmax: a column of zeros, a learned sink.
   var hasSink = false
+  /// Whether the scores are a sum of several maps that stood side by side.
+  var isSummed = false
   var nodes: [NodeID] = []
 }
 
@@ -145,6 +147,23 @@ extension GraphView {
         guard products.count > 1 else { return .other(id) }
         chain.nodes.append(id)
         return .joined(products, finished(chain))
+      case .reduction(let reduction) where reduction.kind == .sum:
+        chain.nodes.append(id)
+        // Scores are sums over channels; a sum over tokens is what weights gather.
+        if let (a, _, axes) = summedProduct(id), let layout = labels.layout(a),
+          axes.allSatisfy({ layout.axes.indices.contains($0) && labels.kind(layout.axes[$0]) == .channel })
+        {
+          if let made = producer(input) { chain.nodes.append(made.id) }
+          return .product(id, finished(chain))
+        }
+        // Maps of positions beside the map of contents, each with its own norm, and then their sum (Wang et al. 2020).
+        guard depth < 3, case .joined(let products, let above) = scoreSource(input, depth: depth + 1),
+          let contents = products.first(where: { graph[$0].inputs.allSatisfy { $0.map(isActivation) ?? false } })
+        else { return .other(id) }
+        chain.isSummed = true
+        chain.steps.append(id)
+        chain.biases.append((input, false))
+        return .product(contents, finished(chain, behind: above))
       case .layout(.pad):
         // Columns beside the keys, which take part of the probability and have no values.
         guard let before = shape(input)?.dims, let after = shape(value)?.dims, before.count == after.count, before.dropLast() == after.dropLast() else {
@@ -199,6 +218,7 @@ extension GraphView {
     chain.scales += above.scales
     chain.scalesBias = chain.scalesBias || above.scalesBias || (!chain.scales.isEmpty && !above.biases.isEmpty)
     chain.hasSink = chain.hasSink || above.hasSink
+    chain.isSummed = chain.isSummed || above.isSummed
     return chain
   }
 }
@@ -256,7 +276,7 @@ extension GraphView {
           if learned == nil { learned = next }
           next.mixes.append(id)
         case .convolution where node.input(0) == value: next.mixes.append(id)
-        case .normalization(.batch), .normalization(.instance), .normalization(.group): next.gates.append(value)
+        case .normalization where node.input(0) == value: next.gates.append(value)
         case .cast, .unary(.identity), .clip: break
         case .select where node.input(0) != value:
           // A guard against what is no number asks the probabilities themselves; a mask does not.
@@ -292,6 +312,16 @@ extension GraphView {
       }
     }
     return learned
+  }
+
+  /// The operands and axes of a sum over an element-wise product of two activations of the same rank.
+  func summedProduct(_ sum: NodeID) -> (a: ValueID, b: ValueID, axes: [Int])? {
+    guard case .reduction(let reduction) = graph[sum].op, reduction.kind == .sum, let input = graph[sum].input(0), let (_, product) = producer(input),
+      product.op == .binary(.multiply), let a = product.input(0), let b = product.input(1), a != b, isActivation(a), isActivation(b),
+      let rank = shape(input)?.rank, shape(a)?.rank == rank, shape(b)?.rank == rank, shape(a) != shape(b),
+      let axes = graph[sum].input(1).flatMap({ typed.known($0)?.integers })
+    else { return nil }
+    return (a, b, axes.map { $0 < 0 ? $0 + rank : $0 })
   }
 
   /// Whether a value is divided by something, its own sum say.

@@ -136,3 +136,79 @@ class GatedUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.o(F.silu(self.a(x)) * self.b(x))
         return x + self.o(self.a(x).sigmoid() * self.b(x))
+
+
+class DynamicKernel(nn.Module):
+    """A softmax weighs whole convolution kernels (Chen et al. 2020)."""
+
+    def __init__(self, width: int = 3, kernels: int = 4) -> None:
+        super().__init__()
+        self.choose = nn.Sequential(nn.Linear(width, 8), nn.ReLU(), nn.Linear(8, kernels))
+        self.kernels = nn.Parameter(torch.randn(kernels, 16, width, 3, 3) * 0.2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        weights = (self.choose(image.mean((2, 3))) / 4).softmax(-1)
+        every = torch.stack([F.conv2d(image, kernel, padding=1) for kernel in self.kernels], 1)
+        return (every * weights[:, :, None, None, None]).sum(1)
+
+
+class Residuals(nn.Module):
+    """Residuals to soft-assigned centers, summed up (NetVLAD)."""
+
+    def __init__(self, width: int = 32, centers: int = 6) -> None:
+        super().__init__()
+        self.assign, self.centers = nn.Linear(width, centers), nn.Parameter(torch.randn(centers, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.assign(x).softmax(-1)
+        residual = x[:, :, None] - self.centers
+        return F.normalize((a[..., None] * residual).sum(1), dim=-1).flatten(1)
+
+
+class Keypoints(nn.Module):
+    """Expected coordinates under a softmax over places (soft arg-max)."""
+
+    def __init__(self, points: int = 5, size: int = 8) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, points, 3, 2, 1))
+        line = torch.linspace(-1, 1, size)
+        self.register_buffer("grid", torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).view(-1, 2))
+
+    def forward(self, image: Tensor) -> Tensor:
+        heat = self.stem(image).flatten(2).softmax(-1)
+        return heat @ self.grid
+
+
+class Slots(nn.Module):
+    """Tokens choose among slots by a softmax over slots: the other way round than attention (Locatello et al. 2020)."""
+
+    def __init__(self, width: int = 32, slots: int = 5) -> None:
+        super().__init__()
+        self.slots = nn.Parameter(torch.randn(1, slots, width))
+        self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        slots = self.slots + x.mean(1, keepdim=True)
+        a = (self.k(x) @ self.q(slots).transpose(1, 2) * x.shape[-1] ** -0.5).softmax(-1) + 1e-8
+        return slots + (a / a.sum(1, keepdim=True)).transpose(1, 2) @ self.v(x)
+
+
+class Hypernetwork(nn.Module):
+    """Weights made from the input multiply the input."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.weights, self.o = nn.Linear(width, 8 * width), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        w = self.weights(x.mean(1)).view(x.shape[0], x.shape[2], 8)
+        return self.o((x @ w).relu())
+
+
+class Whitened(nn.Module):
+    """The covariance of channels, and tokens times its inverse."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x - x.mean(1, keepdim=True)
+        covariance = y.transpose(1, 2) @ y / x.shape[1]
+        return y @ (2 * torch.eye(x.shape[2]) - covariance)

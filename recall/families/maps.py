@@ -49,3 +49,20 @@ class TalkingHeads(Projected):
         else:
             a = torch.einsum("bhij,hg->bgij", torch.einsum("bhij,hg->bgij", s, self.before).softmax(-1), self.behind)
         return self.o(self.merge(a @ v))
+
+
+class ReAttention(Projected):
+    """Maps are mixed between heads and normalized after the softmax (DeepViT)."""
+
+    attention_family = "talking-heads"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Parameter(torch.randn(self.h, self.h))
+        self.norm = nn.LayerNorm(self.h)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x)
+        a = (q @ k.transpose(-2, -1) * self.d**-0.5).softmax(-1)
+        a = self.norm(torch.einsum("bhij,hg->bgij", a, self.mix).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.o(self.merge(a @ v))

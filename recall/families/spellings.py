@@ -217,3 +217,56 @@ class Differential(Attends):
         a = (q @ k.transpose(-1, -2) * self.d**-0.5).softmax(-1).view(b, self.h, 2, n, n)
         a = a[:, :, 0] - self.amount * a[:, :, 1]
         return self.o((a @ v).transpose(1, 2).reshape(b, n, c))
+
+
+class HeadByHead(nn.Module):
+    """One small module for each head, as tutorials write it."""
+
+    class Head(Attends):
+        """One head with its own projections."""
+
+        def __init__(self, width: int, dim: int) -> None:
+            super().__init__(1)
+            self.q, self.k, self.v = (nn.Linear(width, dim, bias=False) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            w = self.q(x) @ self.k(x).transpose(-2, -1) * self.q.out_features**-0.5
+            return F.softmax(w, dim=-1) @ self.v(x)
+
+    def __init__(self, width: int = 32, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(self.Head(width, width // heads) for _ in range(heads))
+        self.o = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.o(torch.cat([head(x) for head in self.heads], -1))
+
+
+class EinsumWeights(Attends):
+    """Projections by einsum with weights (channel, head, dim), as JAX code has them."""
+
+    def __init__(self, width: int = 32, heads: int = 4) -> None:
+        super().__init__(heads)
+        d = width // heads
+        self.q, self.k, self.v = (nn.Parameter(torch.randn(width, heads, d) * 0.2) for _ in range(3))
+        self.bias = nn.Parameter(torch.randn(heads, d) * 0.1)
+        self.o = nn.Parameter(torch.randn(heads, d, width) * 0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (torch.einsum("bnc,chd->bnhd", x, w) + self.bias for w in (self.q, self.k, self.v))
+        a = torch.einsum("bqhd,bkhd->bhqk", q / q.shape[-1] ** 0.5, k).softmax(-1)
+        return torch.einsum("bnhd,hdc->bnc", torch.einsum("bhqk,bkhd->bqhd", a, v), self.o)
+
+
+class FusedOptions(Projected):
+    """PyTorch's fused operator with a mask of booleans, a scale of its own, and three axes."""
+
+    def __init__(self, kind: str, tokens: int = 16) -> None:
+        super().__init__(heads=1 if kind == "flat" else 4)
+        self.kind = kind
+        self.register_buffer("mask", (torch.rand(tokens, tokens) > 0.3) | torch.eye(tokens, dtype=torch.bool) if kind == "mask" else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "flat":
+            return self.o(F.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x)))
+        return self.o(self.merge(F.scaled_dot_product_attention(*self.qkv(x), attn_mask=self.mask, scale=0.2 if self.kind == "scale" else None)))

@@ -178,7 +178,6 @@ timm_model("vitamin", "vitamin_small_224", size=224)
 # Towers of larger models, and convolutional networks with one kind of attention each.
 
 timm_model("cpubone", "cpubone_nano", size=64, head_widths=(64, 64), depth_list=[0, 1, 1, 2, 2])
-timm_model("csatv2", "csatv2", size=256, dims=(16, 16, 32, 64), depths=(1, 1, 2, 2), transformer_depths=(0, 0, 1, 1))
 timm_model("deepseek_vit", "deepseek_vit_412m", size=48, img_size=48, patch_size=8, embed_dim=32, depth=2, num_heads=4)
 timm_model("efficientvim", "efficientvim_m1", size=64, embed_dim=(16, 32, 32), depths=(1, 1, 1))
 timm_model("fasternet", "fasternet_t0", size=64, embed_dim=16, depths=(1, 1, 1, 1), feature_dim=64)

@@ -3,7 +3,48 @@ internal import Tensors
 
 /// An Einsum of two operands is a product of matrices between rearrangements; one of more is a chain of those.
 enum EinsumForm {
-  static let rules: [Rule] = [pairwise, scaling, contraction]
+  static let rules: [Rule] = [spelledOut, alone, pairwise, scaling, contraction]
+
+  /// An ellipsis, and a result that is not said, in letters: `...ij,...jk->...ik` of matrices is `ij,jk->ik`.
+  static let spelledOut = Rule(.exact) { site, sweep in
+    guard case .matrix(.einsum(let given)) = site.op, given.contains(".") || !given.contains("->") else { return nil }
+    let sides = given.filter { !$0.isWhitespace }.split(separator: ">", omittingEmptySubsequences: false)
+    let terms = sides[0].filter { $0 != "-" }.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    guard sides.count <= 2, terms.count == site.inputs.count else { return nil }
+    var ranks: [Int] = []
+    for (term, input) in zip(terms, site.inputs) {
+      guard let rank = input.flatMap({ sweep.shape($0) })?.rank, term.count(where: { $0 == "." }) % 3 == 0 else { return nil }
+      ranks.append(term.contains(".") ? rank - term.count(where: \.isLetter) : 0)
+    }
+    guard let most = ranks.max(), ranks.allSatisfy({ $0 >= 0 }), most <= 8 else { return nil }
+    let used = Set(given)
+    let free = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".filter { !used.contains($0) }.prefix(most)
+    guard free.count == most else { return nil }
+    // Axes of an ellipsis are counted from its end, as broadcasting does.
+    func spelled(_ term: String, _ count: Int) -> String {
+      term.split(separator: "...", omittingEmptySubsequences: false).joined(separator: String(free.suffix(count)))
+    }
+    let letters = terms.joined().filter(\.isLetter)
+    let result = sides.count == 2 ? String(sides[1]) : "..." + String(Set(letters).filter { letter in letters.count(where: { $0 == letter }) == 1 }.sorted())
+    let equation = zip(terms, ranks).map { spelled($0, $1) }.joined(separator: ",") + "->" + spelled(result, most)
+    guard !equation.contains(".") else { return nil }
+    return sweep.make(.matrix(.einsum(equation: equation)), site.inputs, for: site).map { [$0] }
+  }
+
+  /// Of one operand: a sum over the labels that the result lacks, then a transpose.
+  static let alone = Rule(.rounding) { site, sweep in
+    guard case .matrix(.einsum(let equation)) = site.op, site.inputs.count == 1, var value = site.input(0), let (terms, output) = Terms.parsed(equation),
+      terms.count == 1, let rank = sweep.shape(value)?.rank, rank == terms[0].count, Set(output).isSubset(of: terms[0])
+    else { return nil }
+    let left = terms[0].filter { output.contains($0) }
+    if left.count < rank {
+      guard let axes = sweep.vector(terms[0].indices.filter { !output.contains(terms[0][$0]) }, for: site),
+        let sum = sweep.make(.reduction(ReductionOp(.sum, keepDims: false)), [value, axes], for: site)
+      else { return nil }
+      value = sum
+    }
+    return transposed(value, output.compactMap { left.firstIndex(of: $0) }, site, &sweep).map { [$0] }
+  }
 
   /// `einsum(a, b, c) = einsum(einsum(a, b), c)`, where the inner one keeps the labels that are still wanted.
   static let pairwise = Rule(.rounding) { site, sweep in

@@ -51,7 +51,7 @@ enum NormalizationForm {
     var origins: OriginSet = []
     if site.op == .binary(.multiply) {
       for (a, b) in [(site.input(0), site.input(1)), (site.input(1), site.input(0))] {
-        guard let (inner, found) = sweep.operand(b, of: .reciprocal) ?? inverse(b, sweep) else { continue }
+        guard let (inner, found) = inverted(b, sweep) else { continue }
         (numerator, denominator) = (a, inner)
         origins = found
       }
@@ -121,10 +121,11 @@ enum NormalizationForm {
     return (value, x, origins.union(meanOrigins))
   }
 
-  /// `1 / v`, written as a quotient.
-  private static func inverse(_ value: ValueID?, _ sweep: Sweep) -> (ValueID, OriginSet)? {
-    guard let (one, v, origins) = sweep.operands(value, of: .divide), sweep.scalar(one) == 1 else { return nil }
-    return (v, origins)
+  /// The x of `1 / x`, whichever way it is written.
+  private static func inverted(_ value: ValueID?, _ sweep: Sweep) -> (ValueID, OriginSet)? {
+    if let found = sweep.operand(value, of: .reciprocal) { return found }
+    guard let (one, x, origins) = sweep.operands(value, of: .divide), sweep.scalar(one) == 1 else { return nil }
+    return (x, origins)
   }
 
   /// `sqrt(v + e)`.

@@ -7,7 +7,8 @@ internal import Tensors
 extension ProductAttention {
   /// nil where something stands between the products that no claim says: a cap, a gate, another function than a softmax.
   func claimed(_ block: AttentionBlock, _ branch: BranchTrace?) -> ClaimedAttention? {
-    guard case .product(let operand) = meeting.form, case .softmax(.softmax) = view.graph[anchor].op, block.mechanism == "softmax", !takesDifference,
+    guard view.graph[product].op == .matrix(.matMul), case .product(let operand) = meeting.form, case .softmax(.softmax) = view.graph[anchor].op,
+      block.mechanism == "softmax", !takesDifference,
       !holdsHeads(q.free),
       let scores = view.graph[anchor].input(0), let probabilities = view.graph[anchor].output(0), let raw = view.graph[product].output(0),
       let whole = view.shape(raw), whole.rank >= 2, let headDim, let valueDim, let start = view.graph[meeting.node].output(0)

@@ -12,7 +12,9 @@ enum Gates {
       let output = node.output(0), let whole = view.shape(output), whole.rank >= 3
     else { return nil }
     for (x, gate) in [(a, b), (b, a)] where view.shape(x) == whole {
-      if let block = channelGate(id, x, gate, view) ?? spatialGate(id, x, gate, view) { return .block(block) }
+      if let block = channelGate(id, x, gate, view) ?? spatialGate(id, x, gate, view) ?? deviationGate(id, x, gate, view) ?? stripGate(id, x, gate, view) {
+        return .block(block)
+      }
     }
     return nil
   }
@@ -89,6 +91,51 @@ enum Gates {
     descriptor.nodes = nodes
     descriptor.linears = linear.map { [$0] } ?? []
     descriptor.tables = nodes.compactMap { made in view.graph[made].inputs.compactMap { $0 }.first { isTable($0, view) } }
+    return make(.spatialGate, id, x, descriptor, view)
+  }
+
+  /// A squashed statistic of the tensor itself, of its distance to the mean say, with no weights (Yang et al. 2021).
+  private static func deviationGate(_ id: NodeID, _ x: ValueID, _ gate: ValueID, _ view: GraphView) -> AttentionBlock? {
+    guard view.shape(gate) == view.shape(x), let (_, squash) = view.producer(gate), Descriptor.isSquash(squash.op)
+    else { return nil }
+    var descriptor = Descriptor(view, of: gate, limit: 0)
+    var pending = [gate]
+    var seen: Set<ValueID> = [gate]
+    while let value = pending.popLast() {
+      if value == x { continue }
+      guard descriptor.nodes.count < 32, let (made, node) = view.producer(value) else { return nil }
+      switch node.op {
+      case .unary, .binary, .clip, .cast: break
+      case .reduction where !view.labels.factors(x, .token).isEmpty: descriptor.pools.append(made)
+      default: return nil
+      }
+      descriptor.nodes.append(made)
+      for input in node.inputs.compactMap({ $0 }) where view.isActivation(input) && seen.insert(input).inserted { pending.append(input) }
+    }
+    guard !descriptor.pools.isEmpty else { return nil }
+    return make(.spatialGate, id, x, descriptor, view)
+  }
+
+  /// A squashed sum of two descriptors, one pooled along rows and one along columns: all places and channels have a gate, which
+  /// two strips of numbers make.
+  private static func stripGate(_ id: NodeID, _ x: ValueID, _ gate: ValueID, _ view: GraphView) -> AttentionBlock? {
+    guard let whole = view.shape(x), view.shape(gate) == whole, let axes = view.labels.layout(x)?.axes, let (_, squash) = view.producer(gate),
+      Descriptor.isSquash(squash.op), let inside = squash.input(0), let (sum, add) = view.producer(inside),
+      add.op == .binary(.add) || add.op == .binary(.multiply), let a = add.input(0), let b = add.input(1), view.isActivation(a), view.isActivation(b)
+    else { return nil }
+    func isStrip(_ value: ValueID) -> Bool {
+      guard let own = view.shape(value), own.rank == whole.rank else { return false }
+      let lost = whole.dims.indices.filter { own[$0] != whole[$0] }
+      return !lost.isEmpty && lost.allSatisfy { own[$0] == 1 && view.labels.kind(axes[$0]) == .token }
+        && poolsAlongOneAxis(Descriptor(view, of: value, limit: 24), view)
+    }
+    guard isStrip(a), isStrip(b) else { return nil }
+    var descriptor = Descriptor(view, of: a, limit: 24)
+    let other = Descriptor(view, of: b, limit: 24)
+    descriptor.nodes += other.nodes + [sum]
+    descriptor.linears += other.linears
+    descriptor.pools += other.pools
+    descriptor.sources.formUnion(other.sources)
     return make(.spatialGate, id, x, descriptor, view)
   }
 

@@ -101,6 +101,24 @@ enum LinearAttention {
       block.formulas = [BlockFormula(view, sources: [traced.source, value.source], output: result)]
       return .block(block)
     }
-    return nil
+    return channelByChannel(id, product, a, b, result, view)
+  }
+
+  /// `q sum(k v)` with as many heads as channels: sums of products over tokens in place of matrix products (Bolya et al. 2022).
+  private static func channelByChannel(_ id: NodeID, _ product: NodeID, _ a: ValueID, _ b: ValueID, _ result: ValueID, _ view: GraphView) -> Finding? {
+    guard view.shape(a) == view.shape(b), [a, b].allSatisfy({ !view.labels.factors($0, .token).isEmpty && !view.labels.factors($0, .channel).isEmpty }),
+      view.labels.factors(result, .token).isEmpty, view.multipliesPlaces(result), !view.isSameProjection(a, b)
+    else { return nil }
+    let (key, value) = (view.operandTrace(a), view.operandTrace(b))
+    // A softmax on keys is its own anchor.
+    guard key.linear != nil, value.linear != nil, key.featureMap != "softmax", value.featureMap != "softmax" else { return nil }
+    let tokens = view.labels.factors(a, .token).size ?? 1
+    var block = AttentionBlock(
+      family: .linear, queryTokens: tokens, keyTokens: tokens, qkNorm: (key.norm ?? value.norm)?.name ?? "none", traits: ["as many heads as channels"],
+      input: view.original(of: key.source), anchor: view.original(of: id) ?? id, nodes: view.originals(of: [id, product] + key.nodes + value.nodes),
+      parameters: view.parameterCount(key.linear, bias: key.bias) &+ (key.linear == value.linear ? 0 : view.parameterCount(value.linear, bias: value.bias)),
+      cost: view.cost(Array(Set([key.linear, value.linear, product, id].compactMap { $0 }))))
+    block.formulas = [BlockFormula(view, sources: [key.source, value.source], output: result)]
+    return .block(block)
   }
 }

@@ -39,7 +39,9 @@ enum ProjectedScores {
       let contracted = view.labels.kind(p.contracted)
       let heads = size(p.batch, .channel)
       // A number for each pair of places, of what was added to each other there: Bahdanau et al. 2015.
-      if kind == .token, contracted == .token, view.labels.kind(p.free) == .token, view.labels.kind(v.free) == .channel {
+      if kind == .token, contracted == .token, view.labels.kind(p.free) == .token, view.labels.kind(v.free) == .channel,
+        !view.reaches(scores, limit: 24, { view.isProductOfActivations($0) })
+      {
         return make(.additive, heads: nil, dim: v.free.size?.value, values, tokens: p.free.size ?? 1, extra: [])
       }
       if kind == .token, contracted == .token {
@@ -47,7 +49,14 @@ enum ProjectedScores {
         if free == 1, view.labels.kind(v.free) == .channel {
           return make(.globalContext, heads: nil, dim: nil, values, tokens: p.contracted.size ?? 1, extra: [])
         }
-        guard view.labels.kind(p.free) == .channel, let output = node.output(0), let second = view.nextProduct(output) else { return nil }
+        guard view.labels.kind(p.free) == .channel, let output = node.output(0) else { return nil }
+        guard let second = view.nextProduct(output) else {
+          // Several vectors gathered by a map each, and nobody asks for them (Ryoo et al. 2021).
+          guard view.labels.kind(v.free) == .channel, heads == 1 else { return nil }
+          var block = make(.globalContext, heads: nil, dim: nil, values, tokens: p.contracted.size ?? 1, extra: [])
+          block.traits = ["\(free) maps"]
+          return block
+        }
         let asking = view.labels.factors(second.other, .channel).count > 1 ? Self.heads(view, second.node, second.other) : 1
         return make(
           .factorized, heads: max(heads, asking), dim: free, values, tokens: p.contracted.size ?? 1, extra: [second.node], nodes: second.nodes,
@@ -84,8 +93,10 @@ enum ProjectedScores {
         return make(.additive, heads: nil, dim: nil, values, tokens: view.labels.factors(scores, .token).size ?? 1, extra: [sum])
       }
       if kind == .token, summed.contains(.token) {
-        guard channels == 1 else { return nil }
-        let family: AttentionFamily = view.multipliesPlaces(result) ? .linear : .globalContext
+        let multiplies = view.multipliesPlaces(result)
+        // Each channel weighs the tokens by itself, and what asks multiplies the sum: Zhai et al. 2021.
+        guard channels == 1 || multiplies else { return nil }
+        let family: AttentionFamily = multiplies ? .linear : .globalContext
         let tokens = layout.axes[axis].size ?? 1
         return make(family, heads: nil, dim: nil, values, tokens: tokens, extra: [sum])
       }
@@ -101,7 +112,10 @@ enum ProjectedScores {
     }
 
     func learned() -> AttentionBlock? {
-      guard kind == .token, case .matrix = view.graph[meeting.node].op else { return nil }
+      // Expected places, which constants under places would give, are no memory.
+      guard kind == .token, case .matrix = view.graph[meeting.node].op, let (weighing, contracted) = Mixing.contraction(meeting.node, view),
+        view.isActivation(weighing), contracted != .token
+      else { return nil }
       var block = make(.cross, heads: max(size(layout.axes, .channel, before: 2), 1), dim: nil, scores, tokens: layout.axes[axis].size ?? 1, extra: [])
       block.traits = ["learned keys and values"]
       return block
@@ -145,6 +159,11 @@ extension GraphView {
   func mnemonic(_ id: NodeID) -> String {
     if case .foreign(let foreign) = graph[id].op { return foreign.name }
     return graph[id].op.semantics?.mnemonic ?? ""
+  }
+
+  func isProductOfActivations(_ node: Node) -> Bool {
+    guard node.op == .matrix(.matMul), let a = node.input(0), let b = node.input(1) else { return false }
+    return isActivation(a) && isActivation(b)
   }
 
   /// Whether values were sampled at places that the input chooses.

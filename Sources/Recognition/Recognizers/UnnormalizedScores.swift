@@ -4,7 +4,8 @@ internal import Operators
 internal import Tensors
 
 /// Attention whose scores pass a function element by element where others have a softmax: a sigmoid (Ramapuram et al.
-/// 2024), a rectifier or its square, divided by the number of keys (Wortsman et al. 2023, Hua et al. 2022).
+/// 2024), a rectifier or its square, divided by the number of keys (Wortsman et al. 2023, Hua et al. 2022), or are
+/// multiplied by a decay with distance (Sun et al. 2023).
 enum UnnormalizedScores {
   static func recognize(_ id: NodeID, _ view: GraphView) -> Finding? {
     guard view.graph[id].op == .matrix(.matMul), let a = view.graph[id].input(0), let b = view.graph[id].input(1), view.isActivation(a), view.isActivation(b),
@@ -17,6 +18,10 @@ enum UnnormalizedScores {
       guard attention.query.linear != nil, attention.value.linear != nil, !attention.contractsTokens else { return nil }
       var block = try attention.block()
       block.traits.insert("\(path.function) in place of the softmax", at: 0)
+      if let decay = path.decay, block.family == .selfAttention, ScoreBiasReading.showsPast(decay, view) {
+        block.family = .causal
+        block.causal = true
+      }
       return .block(block)
     } catch {
       return error.isCertain ? view.nearMiss(error, anchor: id) : nil
@@ -25,8 +30,11 @@ enum UnnormalizedScores {
 
   /// From the scores through functions of single elements to the product with values; nil where anything else is met, or
   /// nothing that is not linear.
-  private static func path(from scores: ValueID, _ view: GraphView) -> (chain: ScoreChain, meeting: ValueMeeting, function: String)? {
+  private static func path(from scores: ValueID, _ view: GraphView) -> (
+    chain: ScoreChain, meeting: ValueMeeting, function: String, decay: ValueID?
+  )? {
     var chain = ScoreChain()
+    var decay: ValueID?
     var function: String?
     var value = scores
     for _ in 0..<24 {
@@ -40,7 +48,7 @@ enum UnnormalizedScores {
         guard let other, view.isActivation(other), let function else { return nil }
         let meeting = ValueMeeting(
           node: reader, form: .product(operand: node.input(0) == value ? 0 : 1), steps: [], mixes: [], gates: [], nodes: [reader])
-        return (chain, meeting, function)
+        return (chain, meeting, function, decay)
       case .unary(.relu): function = function ?? "a rectifier"
       case .unary(.sigmoid), .unary(.hardSigmoid): function = function ?? "a sigmoid"
       case .unary(.identity), .cast: break
@@ -50,6 +58,16 @@ enum UnnormalizedScores {
       case .binary(.multiply) where other == value: function = function.map { "the square of \($0)" } ?? "a square"
       case .binary(.multiply), .binary(.divide):
         guard let other, !view.isActivation(other) else { return nil }
+        // A factor for each pair of places, which falls with their distance (Sun et al. 2023).
+        if node.op == .binary(.multiply), let dims = view.shape(other)?.dims, dims.count >= 2, let whole = view.shape(value)?.dims,
+          Array(dims.suffix(2)) == Array(whole.suffix(2)), dims.suffix(2).allSatisfy({ $0 != 1 })
+        {
+          function = function ?? "a decay with distance"
+          decay = other
+          chain.nodes.append(reader)
+          value = next
+          continue
+        }
         // What stands behind the function is no scale of the scores.
         if function == nil, node.op == .binary(.multiply), let factor = view.scalar(other) {
           chain.scale *= factor
