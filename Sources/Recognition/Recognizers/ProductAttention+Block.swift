@@ -72,6 +72,7 @@ extension ProductAttention {
     // The multinomial logit over fields has no scale by design, and evolving maps have shares of several.
     block.remarks = ["discrete-choice", "evolving-attention"].contains(mechanism.name) ? [] : remarks(branch)
     block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
+    if block.family == .pooled, let pool = (key.spatial + query.spatial).first { block.geometry.kernel = view.kernel(of: pool) }
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
   }
@@ -108,6 +109,7 @@ extension ProductAttention {
     add("key", key.weight)
     add("value", value.weight)
     for id in chain.mixes + meeting.mixes { add("mix", view.graph[id].inputs.compactMap { $0 }.first { !view.isActivation($0) }) }
+    for (bias, isMask) in chain.biases where !isMask && !view.isActivation(bias) { add("bias", bias) }
     if let linear = branch?.linear { add("output", view.graph[linear].inputs.compactMap { $0 }.first { !view.isActivation($0) }) }
     return result
   }
