@@ -67,6 +67,7 @@ enum SoftmaxAttention {
     block.geometry = general.geometry
     block.traits = general.traits
     (block.operands, block.claims) = (general.operands, general.claims)
+    block.weights += general.weights.filter { $0.role == "bias" }
     block.formulas = general.formulas
     block.remarks = general.remarks
     block.width = projected.query.weight.rows
@@ -78,6 +79,11 @@ extension GraphView {
   func nearMiss(_ refusal: Refusal, anchor: NodeID) -> Finding? {
     guard let at = original(of: refusal.at) ?? original(of: anchor) else { return nil }
     return .nearMiss(NearMiss(at: at, lookedLike: refusal.family, reason: refusal.reason))
+  }
+
+  /// The constant of a linear layer in its role, where the graph as read has it.
+  func weight(_ linear: NodeID, as role: String) -> BlockWeight? {
+    graph[linear].inputs.compactMap { $0 }.first { !isActivation($0) }.flatMap { original(of: $0) }.map { BlockWeight(role: role, value: $0) }
   }
 
   /// A value's labelled axes; those of a constant are its own.
