@@ -7,7 +7,6 @@
 struct vc_h5_writer {
   hid_t file;
   hid_t links;
-  hid_t datasets;
 };
 
 static _Thread_local char reason[200];
@@ -44,13 +43,9 @@ vc_h5_writer *vc_h5_create(const char *path) {
   writer->links = H5Pcreate(H5P_LINK_CREATE);
   H5Pset_create_intermediate_group(writer->links, 1);
   H5Pset_char_encoding(writer->links, H5T_CSET_UTF8);
-  // The same model gives the same bytes, whatever the clock says.
-  writer->datasets = H5Pcreate(H5P_DATASET_CREATE);
-  H5Pset_obj_track_times(writer->datasets, 0);
   if (writer->file < 0) {
     failed();
     H5Pclose(writer->links);
-    H5Pclose(writer->datasets);
     free(writer);
     return NULL;
   }
@@ -177,7 +172,11 @@ int vc_h5_dataset(vc_h5_writer *writer, const char *path, int type, int rank, co
     return -1;
   }
   hid_t space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, extent, NULL);
-  hid_t dataset = H5Dcreate2(writer->file, path, elements_type, space, writer->links, writer->datasets, H5P_DEFAULT);
+  // The same model gives the same bytes: no dataset bears the time of day.
+  hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_obj_track_times(creation, 0);
+  hid_t dataset = H5Dcreate2(writer->file, path, elements_type, space, writer->links, creation, H5P_DEFAULT);
+  H5Pclose(creation);
   int status = dataset < 0 || (count && H5Dwrite(dataset, elements_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) ? failed() : 0;
   if (dataset >= 0) H5Dclose(dataset);
   H5Sclose(space);
@@ -188,7 +187,6 @@ int vc_h5_dataset(vc_h5_writer *writer, const char *path, int type, int rank, co
 
 int vc_h5_close(vc_h5_writer *writer) {
   H5Pclose(writer->links);
-  H5Pclose(writer->datasets);
   int status = H5Fclose(writer->file) < 0 ? failed() : 0;
   free(writer);
   return status;
