@@ -54,6 +54,9 @@ enum ChunkedQueries {
     block.queryTokens = first.keyTokens
     block.traits = first.traits.filter { $0 != "a part of the tokens asks" } + ["queries in \(parts.count) chunks"]
     block.nodes = Set(parts.flatMap(\.nodes)).sorted()
+    // Every part must hold, not the first alone.
+    block.claims = parts.allSatisfy { !$0.claims.isEmpty } ? parts.flatMap(\.claims) : []
+    block.formulas = parts.flatMap(\.formulas)
     block.cost = parts.dropFirst().reduce(first.cost) { Cost(macs: $0.macs &+ $1.cost.macs, elementwise: $0.elementwise &+ $1.cost.elementwise) }
     block.formulas = parts.flatMap(\.formulas)
     block.projected = nil
