@@ -111,6 +111,9 @@ $(VENV)/keras/.ready: conformance/keras-requirements.txt
 JUDGED ?= fixtures/keras fixtures/models/zoo
 keras-oracle: build $(VENV)/keras/.ready
 	$(VENV)/keras/bin/python -W ignore conformance/keras_oracle.py $(BIN) $(JUDGED)
+	for form in keras keras-h5; do for rewrite in fcvit oamixer:kappa=2; do \
+	  $(VENV)/keras/bin/python -W ignore conformance/keras_oracle.py $(BIN) fixtures/keras/digits.keras \
+	    --rewrite $$rewrite --samples fixtures/data/digits_nhwc.npz --format $$form -v; done; done
 	$(VENV)/keras/bin/python conformance/opset_oracle.py $(BIN) $(JUDGED)
 	$(VENV)/keras/bin/python conformance/roundtrip.py $(BIN) $(JUDGED)
 

@@ -95,6 +95,28 @@ import Testing
     #expect(scratch.contents == [])
   }
 
+  /// A model that Keras trained, rewritten and written for it again: both containers and ONNX compute the same.
+  @Test(arguments: ["fcvit", "oamixer:kappa=2"])
+  func rewrittenForKeras(_ rewrite: String) throws {
+    let scratch = try Scratch()
+    let model = Fixtures.path("keras/digits.keras")
+    let samples = Fixtures.path("data/digits_nhwc.npz")
+    for (name, format) in [("a.onnx", "onnx"), ("a.keras", "keras"), ("a.h5", "keras-h5")] {
+      let outcome = try Program.run(
+        "convert", model, "-o", scratch.file(name), "--format", format, "--rewrite", rewrite, "--blocks", "0,1", "--samples", samples)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+    let again = try Program.run("convert", scratch.file("a.keras"), "-o", scratch.file("again.onnx"))
+    #expect(again.status == 0, "\(again.errors)")
+    for name in ["a.keras", "a.h5", "again.onnx"] {
+      let proof = try Program.run("validate", scratch.file(name), "--against", scratch.file("a.onnx"), "--samples", samples, "--json")
+      #expect(proof.status == 0, "\(name): \(proof.errors)")
+      let comparison = try #require(try [String: Any](json: proof.output)["comparison"] as? [String: Any])
+      let largest = try #require(comparison["max_abs"] as? Double)
+      #expect(largest < 1e-4, "\(name): \(largest)")
+    }
+  }
+
   @Test func kerasAndBack() throws {
     let scratch = try Scratch()
     let written = try Program.run("convert", Self.vit, "-o", scratch.file("vit.keras"))

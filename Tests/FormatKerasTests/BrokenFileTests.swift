@@ -87,6 +87,33 @@ import Testing
     #expect(refused > 0)
   }
 
+  /// Forty models in each other, each called twice by the one around it, would unfold to 2⁴⁰ layers.
+  @Test(arguments: [20, 40])
+  func modelsThatDoubleAtEveryLevelAreRefused(_ levels: Int) throws {
+    func tensor(_ layer: String) -> String {
+      #"{"class_name":"__keras_tensor__","config":{"shape":[null,4],"dtype":"float32","keras_history":["\#(layer)",0,0]}}"#
+    }
+    let input = #"{"class_name":"InputLayer","name":"in","config":{"batch_shape":[null,4],"dtype":"float32","name":"in"},"inbound_nodes":[]}"#
+    func call(_ layer: String) -> String { #"{"args":[\#(tensor(layer))],"kwargs":{}}"# }
+    var model =
+      #"{"name":"l","input_layers":[["in",0,0]],"output_layers":[["r",0,0]],"layers":[\#(input),"#
+      + #"{"class_name":"ReLU","name":"r","config":{"name":"r","dtype":"float32"},"inbound_nodes":[\#(call("in"))]}]}"#
+    for level in 0..<levels {
+      model =
+        #"{"name":"l\#(level)","input_layers":[["in",0,0]],"output_layers":[["m",2,0]],"layers":[\#(input),"#
+        + #"{"class_name":"Functional","name":"m","config":\#(model),"inbound_nodes":[\#(call("in")),\#(call("m"))]}]}"#
+    }
+    let folder = NSTemporaryDirectory() + "doubling-\(UUID().uuidString)/"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let path = folder + "m.config.json"
+    try Data(#"{"class_name":"Functional","config":\#(model)}"#.utf8).write(to: URL(fileURLWithPath: path))
+    try HDF5Writer.write(to: folder + "m.weights.h5") { (writer) throws(Failure) in try writer.group("layers") }
+    var sink = DiagnosticSink()
+    let failure = #expect(throws: Failure.self) { try KerasReader.read(ByteSource(mapping: path), path: path, sink: &sink) }
+    #expect(failure?.code == .limitExceeded)
+  }
+
   @Test func safetensorsAreCheckedBeforeTheyAreBelieved() throws {
     func file(_ header: String, data: Int) -> [UInt8] {
       (0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> ($0 * 8)) } + Array(header.utf8) + [UInt8](repeating: 0, count: data)

@@ -118,6 +118,78 @@ extension KerasWriterTests {
     }
   }
 
+  /// Keras takes strides or dilation, not both.
+  @Test func dilatedConvolutionsMayHaveStrides() throws {
+    let graph = try GraphParser.parse(
+      """
+      graph %g(%x: f32[batch, 2, 9, 10]) -> (%y) {
+        %w = weight : f32[4, 1, 3, 2]
+        %y = conv(%x, %w) {kernel = [3, 2], strides = [2, 3], dilations = [2, 2], pads = [1, 2, 0, 1], groups = 2}
+      }
+      """)
+    for container in [KerasWriter.Container.archive, .wholeModel] {
+      try Self.written(graph, as: container) { path in try Self.agrees(path, with: graph) }
+    }
+  }
+
+  /// One HDF5 file holds layers alone: products of two tensors and sums are among them.
+  @Test func layersComputeAttentionInParts() throws {
+    let graph = try GraphParser.parse(
+      """
+      graph %g(%q: f32[batch, 2, 3, 4], %k: f32[batch, 2, 5, 4], %v: f32[batch, 2, 5, 4]) -> (%y, %s) {
+        %t = transpose(%k) {perm = [0, 1, 3, 2]}
+        %scores = matmul(%q, %t)
+        %p = softmax(%scores)
+        %y = matmul(%p, %v)
+        %axes = constant [1, 3] : i64[2]
+        %s = reduce_mean(%y, %axes) {keep_dims = false}
+      }
+      """)
+    try Self.written(graph, as: .wholeModel) { path in try Self.agrees(path, with: graph) }
+  }
+
+  /// Rows that constant indices name, a tensor repeated beside an open axis, means over windows that padding is no part of.
+  @Test(arguments: [
+    """
+    graph %g(%x: f32[2, 3, 4], %u: f32[2, 4]) -> (%y, %z) {
+      %where = constant [0, 2, 1, -1, 0, 0] : i64[3, 2]
+      %y = gather_nd(%x, %where)
+      %places = constant [1, 0, 0, 2] : i64[2, 2]
+      %z = scatter_nd(%x, %places, %u)
+    }
+    """,
+    """
+    graph %g(%x: f32[batch, 1, 3]) -> (%y) {
+      %s = shape(%x) {end = 1}
+      %rest = constant [4, 3] : i64[2]
+      %dims = concat(%s, %rest) {axis = 0}
+      %y = expand(%x, %dims)
+    }
+    """,
+    """
+    graph %g(%x: f32[batch, 2, 5, 6]) -> (%y) {
+      %y = average_pool(%x) {kernel = [3, 2], strides = [2, 2], dilations = [1, 1], pads = [1, 0, 1, 1]}
+    }
+    """,
+    // Tokens that are the same for each sample go through a product before they meet the input.
+    """
+    graph %g(%x: f32[batch, 3, 2]) -> (%y) {
+      %tokens = constant [1.0, -2.0, 0.5, 3.0] : f32[1, 2, 2]
+      %w = constant [0.5, 1.0, -1.5, 2.0] : f32[2, 2]
+      %s = shape(%x) {end = 1}
+      %rest = constant [2, 2] : i64[2]
+      %dims = concat(%s, %rest) {axis = 0}
+      %all = expand(%tokens, %dims)
+      %p = matmul(%all, %w)
+      %y = concat(%p, %x) {axis = 1}
+    }
+    """,
+  ])
+  func partsAndRepetitionsFindTheirLayers(_ text: String) throws {
+    let graph = try GraphParser.parse(text)
+    try Self.written(graph, as: .archive) { path in try Self.agrees(path, with: graph) }
+  }
+
   /// A factor that leads to no whole size: 5 * 1.5 = 7 elements, sampled as 1.5 says.
   @Test func axesAreResizedByFactors() throws {
     let graph = try GraphParser.parse(

@@ -1,8 +1,10 @@
 import Bytes
 import Diagnostics
 import Execution
+import FormatHDF5
 import FormatKeras
 import FormatNPZ
+import Foundation
 import GraphIR
 import Tensors
 import TestSupport
@@ -19,7 +21,7 @@ import Testing
   /// Heads are given where no weight tells them, the image's size where positions do not.
   @Test(arguments: [
     ("state_cait.h5", nil), ("state_beit.h5", nil), ("state_swin.safetensors", nil), ("state_vit.h5", 2), ("state_pool.safetensors", 2),
-    ("state_pvt.safetensors", 1),
+    ("state_pvt.safetensors", 1), ("state_after.h5", 2), ("state_features.safetensors", 2),
   ])
   func templatesComputeWhatTheModelsCompute(_ file: String, _ heads: Int?) throws {
     let stem = file.prefix { $0 != "." }
@@ -46,6 +48,26 @@ import Testing
       #expect(failure.code == .missingPart)
       #expect(failure.advice?.contains("--heads") ?? false)
     }
+  }
+
+  /// Weights of blocks that the template does not read belong to another model than it looks like.
+  @Test func aModelWithOtherPartsIsListed() throws {
+    let path = Fixtures.path("keras/state_vit.h5")
+    let names = try HDF5File.read(ByteSource(mapping: path)).datasetPaths
+    var tensors: [(String, Tensor)] = []
+    for name in names { tensors.append((name.replacingOccurrences(of: "/", with: "."), try HDF5File.read(ByteSource(mapping: path)).tensor(name))) }
+    let block = try #require(names.first { $0.contains("layernorm_before/weight") || $0.contains("norm1/weight") })
+    let rotary = block.replacingOccurrences(of: "/", with: ".").replacingOccurrences(of: "layernorm_before", with: "rotary")
+    tensors.append((rotary.replacingOccurrences(of: "norm1", with: "rotary"), try Tensor(float32: [1, 2], dims: [2])))
+    let file = NSTemporaryDirectory() + "listed-\(UUID().uuidString).h5"
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    try HDF5Writer.write(to: file) { (writer) throws(Failure) in for (name, tensor) in tensors { try writer.dataset(name, tensor) } }
+    var options = CheckpointOptions()
+    options.heads = 2
+    var sink = DiagnosticSink()
+    let graph = try KerasReader.read(ByteSource(mapping: file), path: nil, options: options, sink: &sink).graph
+    #expect(graph.inputs.isEmpty)
+    #expect(sink.diagnostics.contains { $0.message.contains("rotary") })
   }
 
   @Test func headsThatDoNotDivideAreRefused() throws {

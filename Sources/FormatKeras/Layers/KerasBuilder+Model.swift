@@ -5,6 +5,8 @@ internal import Tensors
 extension KerasBuilder {
   /// Models in models in models, as no one nests them.
   private static let depthLimit = 32
+  /// Models that call others twice at every level would double forever.
+  private static let unfoldingLimit = 1 << 9
 
   /// A model called as a layer: its graph, once more for each call, with the same weights.
   mutating func model(_ call: LayerCall) throws(Failure) -> [ValueID] {
@@ -18,9 +20,9 @@ extension KerasBuilder {
   /// The whole model: its inputs become the graph's.
   mutating func build(outermost model: KerasModel, path: LayerPath) throws(Failure) -> [(name: String, value: ValueID)] {
     if store.legacyRoot == nil, model.layers.contains(where: \.isModel) {
-      var noted = self
-      try noted.notePlaces(model, path)
-      places = noted.places
+      var found: [String: [String]] = [:]
+      try notePlaces(model, path, &found)
+      places = found
     }
     return try build(model, path: path, inputs: nil)
   }
@@ -36,7 +38,7 @@ extension KerasBuilder {
       let own = count == 0 ? word : "\(word)_\(count)"
       var attributes = path.attributes.map { base in base.isEmpty ? "\(store.layerRoot)/\(own)" : "\(base)/\(store.layerRoot)/\(own)" }
       // An object that the model holds twice is stored at the first place alone.
-      if let others = places[KerasBuilder.key(layer)], others.count > 1, !attributes.contains(where: { store.holds($0) }) {
+      if let others = places[KerasBuilder.key(layer)], (2...64).contains(others.count), !attributes.contains(where: { store.holds($0) }) {
         attributes += others.filter { store.holds($0) }
       }
       result[layer.name] =
@@ -50,19 +52,23 @@ extension KerasBuilder {
   private static func key(_ layer: KerasLayer) -> String { "\(layer.className)/\(layer.name)" }
 
   /// Notes where each layer of the model, and of the models in it, would be stored.
-  private mutating func notePlaces(_ model: KerasModel, _ path: LayerPath, depth: Int = 0) throws(Failure) {
+  private func notePlaces(_ model: KerasModel, _ path: LayerPath, depth: Int = 0, _ found: inout [String: [String]]) throws(Failure) {
     guard depth < KerasBuilder.depthLimit else { return }
     let paths = paths(model, path, isOutermost: depth == 0)
     for layer in model.layers {
       guard let place = paths[layer.name] else { continue }
-      places[KerasBuilder.key(layer), default: []] += place.attributes
-      if layer.isModel { try notePlaces(try KerasModel(className: layer.className, config: layer.config), place, depth: depth + 1) }
+      found[KerasBuilder.key(layer), default: []] += place.attributes
+      if layer.isModel { try notePlaces(try KerasModel(className: layer.className, config: layer.config), place, depth: depth + 1, &found) }
     }
   }
 
   private mutating func build(_ model: KerasModel, path: LayerPath, inputs: [ValueID]?) throws(Failure) -> [(name: String, value: ValueID)] {
     guard depth < KerasBuilder.depthLimit else {
       throw Failure(.limitExceeded, "models nested deeper than \(KerasBuilder.depthLimit)", at: .element(model.name))
+    }
+    unfoldings += 1
+    guard unfoldings <= KerasBuilder.unfoldingLimit else {
+      throw Failure(.limitExceeded, "the model calls models in it more than \(KerasBuilder.unfoldingLimit) times", at: .element(model.name))
     }
     depth += 1
     defer { depth -= 1 }

@@ -56,6 +56,7 @@ extension KerasBuilder {
 
   mutating func binary(_ name: String, _ first: Argument?, _ second: Argument?, _ call: LayerCall) throws(Failure) -> ValueID {
     var (a, b) = try pair(first, second, call)
+    if let size = try foldedSize(name, a, b) { return try e.constantScalar(size) }
     let (left, right) = (try e.element(a), try e.element(b))
     if left != right {
       // A float wins over an integer, and the tensor over a constant.
@@ -74,6 +75,22 @@ extension KerasBuilder {
       throw Failure(.unknownOperator, "the operation '\(name)' is not known", at: .element(call.path.name))
     }
     return result
+  }
+
+  /// What two known whole numbers give: sizes of a tensor from which a shape is computed.
+  private func foldedSize(_ name: String, _ a: ValueID, _ b: ValueID) throws(Failure) -> Int64? {
+    guard try e.element(a) == .int64, try e.element(b) == .int64, try e.rank(a) == 0, try e.rank(b) == 0, let x = e.known(a)?.integers?.first,
+      let y = e.known(b)?.integers?.first
+    else { return nil }
+    let (value, overflow): (Int, Bool)
+    switch name {
+    case "Multiply": (value, overflow) = x.multipliedReportingOverflow(by: y)
+    case "Add": (value, overflow) = x.addingReportingOverflow(y)
+    case "Subtract": (value, overflow) = x.subtractingReportingOverflow(y)
+    case "FloorDivide" where x >= 0 && y > 0: (value, overflow) = (x / y, false)
+    default: return nil
+    }
+    return overflow ? nil : Int64(value)
   }
 
   mutating func reshaped(_ x: ValueID, _ shape: Argument?, _ call: LayerCall) throws(Failure) -> ValueID {

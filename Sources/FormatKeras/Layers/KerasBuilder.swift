@@ -15,6 +15,8 @@ struct KerasBuilder {
   var findings: [Diagnostic] = []
   /// Where layers of a class and name may be stored, by both.
   var places: [String: [String]] = [:]
+  /// Calls of models in models so far; a shared one is unfolded for each.
+  var unfoldings = 0
   /// Models around the one being built.
   var depth = 0
 

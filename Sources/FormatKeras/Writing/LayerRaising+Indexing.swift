@@ -1,5 +1,6 @@
 internal import Diagnostics
 internal import GraphIR
+internal import Inference
 internal import Operators
 internal import Tensors
 
@@ -25,7 +26,9 @@ extension LayerRaising {
       }
       let x = try plain(site.node.input(0))
       place(result, try operation("numpy", upper ? "Triu" : "Tril", ["k": .integer(diagonal)], [.tensor(x)], dims, element))
-    case .gatherND, .scatterND, .scatterElements, .tensorScatter: throw refusal(site, "there is no such layer")
+    case .gatherND(let batchDims): place(result, try gatheredRows(site, batchDims: batchDims, dims, element))
+    case .scatterND(let reduction): place(result, try scatteredRows(site, reduction, dims, element))
+    case .scatterElements, .tensorScatter: throw refusal(site, "there is no such layer")
     }
   }
 
@@ -54,6 +57,71 @@ extension LayerRaising {
     }
   }
 
+  /// A tensor as rows along its first axes, and the rows that constant indices name.
+  private mutating func rows(
+    _ x: LayerTensor, _ indices: ValueID?, _ site: RaisingSite
+  ) throws(Failure) -> (table: LayerTensor, numbers: [Int], dims: [Int]) {
+    guard let known = constant(indices), let numbers = known.integers(), let depth = known.dims.last, depth > 0, depth <= x.dims.count else {
+      throw refusal(site, "its indices depend on the input")
+    }
+    guard let sizes = Shape(Array(x.dims[..<depth])).concrete, let count = sizes.checkedProduct, count <= Int(Int32.max) else {
+      throw refusal(site, "its indices run over an open axis")
+    }
+    guard numbers.count / depth <= LayerRaising.literalLimit else { throw refusal(site, "its indices are too many") }
+    var places: [Int] = []
+    for start in stride(from: 0, to: numbers.count, by: depth) {
+      var place = 0
+      for (axis, size) in sizes.enumerated() {
+        let index = numbers[start + axis] < 0 ? numbers[start + axis] + size : numbers[start + axis]
+        guard (0..<size).contains(index) else { throw refusal(site, "an index is out of range") }
+        place = place * size + index
+      }
+      places.append(place)
+    }
+    let table = try reshapedPlainly(x, [Dim(count)] + x.dims[depth...])
+    return (table, places, Array(known.dims.dropLast()))
+  }
+
+  private static func literal(indices: [Int], _ dims: [Int]) throws(Failure) -> CallArgument {
+    .literal(try Tensor(.int32, dims: dims, values: indices.map { Int32(truncatingIfNeeded: $0) }))
+  }
+
+  private mutating func gatheredRows(_ site: RaisingSite, batchDims: Int, _ dims: [Dim], _ element: ElementType) throws(Failure) -> LayerTensor {
+    guard batchDims == 0 else { throw refusal(site, "its indices are those of samples") }
+    let (table, numbers, own) = try rows(try plain(site.node.input(0)), site.node.input(1), site)
+    return try operation(
+      "numpy", "Take", ["axis": .integer(0)], [.tensor(table), try LayerRaising.literal(indices: numbers, own)], dims, element)
+  }
+
+  /// Old rows and new ones behind each other, and of each place the row that stands there in the end.
+  private mutating func scatteredRows(
+    _ site: RaisingSite, _ reduction: ScatterReduction, _ dims: [Dim], _ element: ElementType
+  ) throws(Failure) -> LayerTensor {
+    guard reduction == .none else { throw refusal(site, "it adds to what stands there") }
+    let (table, numbers, _) = try rows(try plain(site.node.input(0)), site.node.input(1), site)
+    guard let count = table.dims[0].value, count <= LayerRaising.literalLimit else { throw refusal(site, "its rows are too many") }
+    let rest = Array(table.dims.dropFirst())
+    let updates = try reshapedPlainly(try plain(site.node.input(2)), [Dim(numbers.count)] + rest)
+    var places = Array(0..<count)
+    for (index, place) in numbers.enumerated() { places[place] = count + index }
+    let both = try operation(
+      "numpy", "Concatenate", ["axis": .integer(0)], [.list([.tensor(table), .tensor(updates)])], [Dim(count + numbers.count)] + rest, element)
+    let taken = try operation(
+      "numpy", "Take", ["axis": .integer(0)], [.tensor(both), try LayerRaising.literal(indices: places, [count])], table.dims, element)
+    return try reshapedPlainly(taken, dims)
+  }
+
+  /// The numbers of the samples.
+  private mutating func sampleNumbers(_ site: RaisingSite, _ element: ElementType) throws(Failure) -> LayerTensor? {
+    func number(_ index: Int) -> Double? { constant(site.node.input(index))?.scalar }
+    guard element.isInteger, number(0) == 0, number(2) == 1, let limit = site.node.input(1).flatMap({ typed.known($0)?.dimensions }), limit.count == 1,
+      let input = model.inputs.first(where: { $0.dims[0] == limit[0] && $0.dims.count > 1 })
+    else { return nil }
+    let ones = try operation("numpy", "OnesLike", ["dtype": .string(element.kerasName)], [.tensor(try firstElements(of: input))], limit, element)
+    let counted = try operation("numpy", "Cumsum", ["axis": .integer(0)], [.tensor(ones)], limit, element)
+    return try operation("numpy", "Subtract", [:], [.tensor(counted), .integer(1)], limit, element)
+  }
+
   mutating func generator(_ op: GeneratorOp, _ site: RaisingSite) throws(Failure) {
     guard let result = site.result else { return }
     switch op {
@@ -64,7 +132,10 @@ extension LayerRaising {
       setRepeated(result, try Tensor.filled([Double](repeating: fill.value, count: count), dims: sizes, fill.elementType))
     // Shapes are worked out beforehand; a layer that needs an open one as a number refuses.
     case .shape, .size: break
-    case .range, .eyeLike: throw refusal(site, "its size is known in the run alone")
+    case .range:
+      guard let numbers = try sampleNumbers(site, try element(result)) else { throw refusal(site, "its size is known in the run alone") }
+      place(result, numbers)
+    case .eyeLike: throw refusal(site, "its size is known in the run alone")
     }
   }
 }

@@ -19,8 +19,7 @@ extension LayerRaising {
       let x = try plain(site.node.input(0))
       if x.dims == dims { return place(result, x) }
       guard case .expand = op else { return place(result, try tiled(x, dims, site)) }
-      guard let sizes = Shape(dims).concrete else { throw refusal(site, "it widens a tensor along an open axis") }
-      place(result, try operation("numpy", "BroadcastTo", ["shape": .integers(sizes)], [.tensor(x)], dims, x.element))
+      place(result, try widened(x, dims, site))
     case .concat(let axis): place(result, try concatenated(site, axis: axis, dims))
     case .split(let axis): try split(site, axis: axis)
     case .slice: place(result, try sliced(site, dims))
@@ -65,9 +64,8 @@ extension LayerRaising {
     guard let batch = dims.first, let input = model.inputs.first(where: { $0.dims[0] == batch && $0.dims.count > 1 }),
       let rest = Shape(Array(dims.dropFirst())).concrete, let count = rest.checkedProduct, count == tensor.count, tensor.elementType.isFloatingPoint
     else { throw Failure(.notExpressible, "a constant stands where Keras takes a tensor alone") }
-    let first = [CallArgument.slice(start: nil, stop: nil, step: nil)] + [CallArgument](repeating: .integer(0), count: input.dims.count - 1)
     let element = tensor.elementType
-    let one = try operation("numpy", "GetItem", [:], [.tensor(input), .list(first)], [batch], input.element)
+    let one = try firstElements(of: input)
     let column = try operation("numpy", "Reshape", ["newshape": .integers([-1, 1])], [.tensor(one)], [batch, 1], input.element)
     let floats =
       column.element == element ? column : try operation("core", "Cast", ["dtype": .string(element.kerasName)], [.tensor(column)], [batch, 1], element)
@@ -82,6 +80,12 @@ extension LayerRaising {
         ])
       ])
     return PlacedValue(try reshapedPlainly(made, dims))
+  }
+
+  /// One element of each sample.
+  mutating func firstElements(of input: LayerTensor) throws(Failure) -> LayerTensor {
+    let first = [CallArgument.slice(start: nil, stop: nil, step: nil)] + [CallArgument](repeating: .integer(0), count: input.dims.count - 1)
+    return try operation("numpy", "GetItem", [:], [.tensor(input), .list(first)], [input.dims[0]], input.element)
   }
 
   // MARK: Reshapes
@@ -108,6 +112,26 @@ extension LayerRaising {
       return try layer("Reshape", ["target_shape": .integers(try sizes(dims.dropFirst()))], [.tensor(x)], dims, x.element)
     }
     return try operation("numpy", "Reshape", ["newshape": .integers(try sizes(dims[...]))], [.tensor(x)], dims, x.element)
+  }
+
+  /// A tensor repeated along axes of size 1; axes of open size stay as they are.
+  private mutating func widened(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
+    if let sizes = Shape(dims).concrete {
+      return try operation("numpy", "BroadcastTo", ["shape": .integers(sizes)], [.tensor(x)], dims, x.element)
+    }
+    let own = [Dim](repeating: 1, count: max(dims.count - x.dims.count, 0)) + x.dims
+    guard own.count == dims.count else { throw refusal(site, "it has fewer axes than its operand") }
+    var repeats: [Int] = []
+    for (before, after) in zip(own, dims) {
+      if before == after {
+        repeats.append(1)
+      } else if before.value == 1, let size = after.value {
+        repeats.append(size)
+      } else {
+        throw refusal(site, "it widens a tensor along an open axis")
+      }
+    }
+    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(try reshapedPlainly(x, own))], dims, x.element)
   }
 
   private mutating func tiled(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {

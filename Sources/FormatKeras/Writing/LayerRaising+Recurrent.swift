@@ -120,7 +120,7 @@ extension LayerRaising {
     guard let value else { return [LayerTensor?](repeating: nil, count: count) }
     var result: [LayerTensor?] = []
     if let tensor = constant(value) {
-      guard let numbers = tensor.doubles(), tensor.dims.count == 3, numbers.count % (count * units) == 0, tensor.dims[2] == units else {
+      guard let numbers = tensor.doubles(), tensor.dims.count == 3, tensor.dims[2] == units, tensor.dims[form.isBatchFirst ? 1 : 0] == count else {
         throw refusal(site, "its initial state has another shape")
       }
       if numbers.allSatisfy({ $0 == 0 }) { return [LayerTensor?](repeating: nil, count: count) }

@@ -1,5 +1,6 @@
 internal import Diagnostics
 internal import GraphIR
+internal import Operators
 internal import Tensors
 
 extension LayerRaising {
@@ -116,8 +117,8 @@ extension LayerRaising {
     let spatial = weight.dims.count - 2
     let kernel = Array(weight.dims.suffix(spatial))
     guard window.strides.count == spatial, window.dilations.count == spatial else { throw refusal(site, "its window is wrong") }
-    guard window.strides.allSatisfy({ $0 == 1 }) || window.dilations.allSatisfy({ $0 == 1 }) else {
-      throw refusal(site, "Keras takes strides or dilation, not both")
+    if window.strides.contains(where: { $0 != 1 }), window.dilations.contains(where: { $0 != 1 }) {
+      return try sparseConv(x, weight, bias, window, groups, dims, element, site)
     }
     let (filters, perGroup) = (weight.dims[0], weight.dims[1])
     let isDepthwise = groups > 1 && perGroup == 1 && filters % groups == 0 && spatial < 3 && Set(window.strides).count == 1
@@ -148,6 +149,36 @@ extension LayerRaising {
     return try layer(
       (isDepthwise ? "DepthwiseConv" : "Conv") + "\(spatial)D", config, [.tensor(input)], dims, element, stem: site.module,
       groups: [VariableGroup(variables: variables)])
+  }
+
+  /// Strides and dilation at once, which Keras does not take: without strides, and then every so many positions of it.
+  private mutating func sparseConv(
+    _ x: LayerTensor, _ weight: Tensor, _ bias: Tensor?, _ window: Window, _ groups: Int, _ dims: [Dim], _ element: ElementType, _ site: RaisingSite
+  ) throws(Failure) -> LayerTensor {
+    let spatial = weight.dims.count - 2
+    let kernel = Array(weight.dims.suffix(spatial))
+    let pads: [Int]
+    switch window.padding {
+    case .explicit(let given): pads = given
+    case .valid: pads = [Int](repeating: 0, count: 2 * spatial)
+    case .sameUpper, .sameLower, .toSizes: throw refusal(site, "Keras takes strides or dilation, not both, and its padding is told by sizes")
+    }
+    guard spatial < 3, pads.count == 2 * spatial, (pads + kernel + window.strides + window.dilations).allSatisfy({ (0...(1 << 20)).contains($0) }) else {
+      throw refusal(site, "its window is wrong")
+    }
+    var dense = window
+    dense.strides = [Int](repeating: 1, count: spatial)
+    var between = dims
+    for axis in 0..<spatial {
+      let growth = pads[axis] + pads[axis + spatial] - (kernel[axis] - 1) * window.dilations[axis]
+      between[axis + 1] = x.dims[axis + 1].adding(Dim(growth)) ?? .unknown
+    }
+    let all = try conv(x, weight, bias, dense, groups, between, element, site)
+    return try layer(
+      "MaxPooling\(spatial)D",
+      [
+        "pool_size": .integers(dense.strides), "strides": .integers(window.strides), "padding": .string("valid"), "data_format": .string("channels_last"),
+      ], [.tensor(all)], dims, element)
   }
 
   private mutating func convTranspose(
@@ -222,11 +253,35 @@ extension LayerRaising {
         guard case .explicit(let pads) = window.padding else { throw refusal(site, "it counts its padding") }
         made = try pool(
           "Average", try padded(input, (0..<spatial).map { (pads[$0], pads[$0 + spatial]) }), window, "valid", dims)
+      case .explicit(let pairs) where !countsPadding:
+        let sums = try pool("Average", try padded(input, pairs), window, "valid", dims)
+        made = try scaled(sums, by: try uncounted(window, pairs, Array(input.dims[1...spatial]), Array(dims[1...spatial]), input.element, site), site)
       default: throw refusal(site, "Keras counts no padding in another way than its own")
       }
     case .maxByColumns, .lp, .globalLp, .unpool: throw refusal(site, "there is no such layer")
     }
     place(result, PlacedValue(made, order: LayerRaising.channelsFirst(rank)))
+  }
+
+  /// What makes a mean over whole windows one over the elements that are no padding: (1, positions, 1).
+  private func uncounted(
+    _ window: Window, _ pairs: [(before: Int, after: Int)], _ input: [Dim], _ output: [Dim], _ element: ElementType, _ site: RaisingSite
+  ) throws(Failure) -> Tensor {
+    guard let sizes = Shape(input).concrete, let positions = Shape(output).concrete, let count = positions.checkedProduct,
+      count <= LayerRaising.literalLimit * 16
+    else { throw refusal(site, "its padding is not counted, and its sizes are open or large") }
+    var factors = [1.0]
+    for (axis, size) in sizes.enumerated() {
+      var own: [Double] = []
+      for position in 0..<positions[axis] {
+        let start = position * window.strides[axis] - pairs[axis].before
+        let inside = min(start + window.kernel[axis], size) - max(start, 0)
+        guard inside > 0 else { throw refusal(site, "a window holds padding alone") }
+        own.append(Double(window.kernel[axis]) / Double(inside))
+      }
+      factors = factors.flatMap { factor in own.map { factor * $0 } }
+    }
+    return try Tensor.filled(factors, dims: [1] + positions + [1], element)
   }
 
   private mutating func globalPool(_ kind: String, _ x: LayerTensor, _ dims: [Dim]) throws(Failure) -> LayerTensor {

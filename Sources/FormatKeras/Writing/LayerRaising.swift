@@ -15,6 +15,8 @@ struct LayerRaising {
   let layersOnly: Bool
   private(set) var model: ModelDraft
   private var placed: [ValueID: PlacedValue] = [:]
+  /// What was worked out of constants.
+  var evaluated: [ValueID: Tensor] = [:]
   /// Constants repeated along axes that are open, as they were before.
   private var repeated: [ValueID: Tensor] = [:]
   private var names: Set<String> = []
@@ -109,7 +111,7 @@ struct LayerRaising {
     }
     if biased[id] != nil { return }
     let results = node.outputs.compactMap { $0 }
-    if results.allSatisfy({ constant($0) != nil }) { return }
+    if results.allSatisfy({ constant($0) != nil }) || evaluates(node) { return }
     let site = RaisingSite(id: id, node: node)
     do throws(Failure) {
       try raise(site)
@@ -150,7 +152,7 @@ struct LayerRaising {
   // MARK: Values
 
   /// The elements of a value that does not depend on an input. One that is repeated for each sample is what is repeated.
-  func constant(_ value: ValueID?) -> Tensor? { value.flatMap { typed.constant($0) ?? repeated[$0] } }
+  func constant(_ value: ValueID?) -> Tensor? { value.flatMap { typed.constant($0) ?? evaluated[$0] ?? repeated[$0] } }
 
   mutating func setRepeated(_ value: ValueID, _ tensor: Tensor) { repeated[value] = tensor }
 
