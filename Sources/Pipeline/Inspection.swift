@@ -110,10 +110,11 @@ public enum Inspection {
       var summary = AttentionSummary(
         index: index, name: block.name, family: block.family.rawValue, mechanism: block.mechanism, heads: block.heads, headDim: block.headDim,
         valueDim: block.valueDim, queryTokens: block.queryTokens, keyTokens: block.keyTokens, scale: block.scale, bias: block.bias.word,
-        qkNorm: block.qkNorm, causal: block.causal, parameters: block.parameters, macs: block.cost.macs,
+        qkNorm: block.qkNorm, causal: block.causal, parameters: block.parameters, macs: nil,
         nodes: block.nodes.map { nodeName($0, in: model.graph) },
         rewrites: rewrites(of: block, at: index, model, landmarks))
-      summary.elementwise = block.cost.elementwise
+      let work = work(block, model) ?? block.cost
+      (summary.macs, summary.elementwise) = (work.macs, work.elementwise)
       summary.geometry = GeometrySummary(
         window: block.geometry.window, shift: block.geometry.shift, groups: block.geometry.groups, reduction: block.geometry.reduction,
         kernel: block.geometry.kernel)
@@ -128,6 +129,21 @@ public enum Inspection {
       }
       return summary
     }
+  }
+
+  /// Work of a block's own nodes for one sample; nil where one of them does more than one thing, attention as a whole say.
+  private static func work(_ block: AttentionBlock, _ model: ModelAnalysis) -> Cost? {
+    var whole = Cost()
+    for id in block.nodes {
+      switch model.graph[id].op {
+      case .attention, .catalogued, .foreign, .control, .call, .recurrence: return nil
+      default: break
+      }
+      let own = model.typed.cost(of: id)
+      whole = Cost(macs: whole.macs &+ own.macs, elementwise: whole.elementwise &+ own.elementwise)
+    }
+    let samples = model.graph.inputs.lazy.compactMap { model.typed.shape(of: $0)?.dims.first?.value }.first { $0 > 1 } ?? 1
+    return whole.macs % samples == 0 ? Cost(macs: whole.macs / samples, elementwise: whole.elementwise / samples) : whole
   }
 
   /// Ids of the rewrites that take the block.

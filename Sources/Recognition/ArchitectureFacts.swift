@@ -94,7 +94,10 @@ public struct ArchitectureFacts: Sendable, Hashable {
         layerScale =
           layerScale
           || view.original[add].inputs.compactMap { $0 }.contains { operand in
-            guard let (_, node) = view.producer(operand), node.op == .binary(.multiply), let c = node.input(1), !view.isActivation(c) else { return false }
+            // An original node may have its constant on either side.
+            guard let (_, node) = view.producer(operand), node.op == .binary(.multiply),
+              let c = node.inputs.compactMap({ $0 }).first(where: { !view.isActivation($0) })
+            else { return false }
             return view.scalar(c) == nil || (view.shape(c)?.concrete?.checkedProduct ?? 1) > 1
           }
       }

@@ -132,6 +132,15 @@ extension GraphView {
     return layout.axes.indices.contains(index) ? labels.kind(layout.axes[index]) : nil
   }
 
+  /// Rows and columns that a convolution or a pool spans; empty where it spans all.
+  func kernel(of id: NodeID) -> [Int] {
+    switch graph[id].op {
+    case .convolution: graph[id].input(1).flatMap { shape($0)?.concrete.map { Array($0.dropFirst(2)) } } ?? []
+    case .pooling(.max(let window, _)), .pooling(.average(let window, _, _)): window.kernel
+    default: []
+    }
+  }
+
   /// The activation that gives most of a concatenation's elements.
   func largest(_ node: Node) -> ValueID? {
     var best: (ValueID, Int)?

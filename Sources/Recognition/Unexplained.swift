@@ -30,16 +30,39 @@ enum Unexplained {
   private static func softmax(_ node: Node, _ view: GraphView) -> (AttentionFamily, String)? {
     guard let scores = node.input(0), let probabilities = node.output(0), view.isActivation(scores) else { return nil }
     let meets = view.valueMeeting(probabilities).map { if case .learned = $0.form { false } else { true } } ?? false
+    let reason: String
     switch view.scoreSource(scores) {
-    case .product, .joined: return (.selfAttention, meets ? "its product's axes play no roles of attention" : "the probabilities weigh no values")
+    case .product, .joined:
+      reason = meets ? "its product's axes play no roles of attention" : "it normalizes a product of two activations, but \(fate(of: probabilities, view))"
     case .projection:
-      return (
-        .selfAttention,
+      reason =
         meets
-          ? "what it weighs are no tokens: no product of queries and keys comes before it" : "it normalizes a linear layer's results, and they weigh nothing"
-      )
-    case .other: return (.selfAttention, meets ? "its operand is no product of queries and keys" : "its operand is no product, and its result weighs nothing")
+        ? "what it weighs are no tokens: no product of queries and keys comes before it"
+        : "it normalizes a linear layer's results, and \(fate(of: probabilities, view))"
+    case .other(let id):
+      let source = id.map { "its operand comes from \(view.mnemonic($0))" } ?? "its operand is an input of the model"
+      reason = meets ? "\(source), not from a product of queries and keys" : "\(source), not from a product, and \(fate(of: probabilities, view))"
     }
+    return (.selfAttention, reason)
+  }
+
+  /// What becomes of a softmax's result that weighs no values.
+  private static func fate(of probabilities: ValueID, _ view: GraphView) -> String {
+    var value = probabilities
+    for _ in 0..<8 {
+      if view.graph.outputs.contains(value) { return "its result is an output of the model" }
+      let readers = view.uses.readers(of: value)
+      if let product = readers.first(where: { view.graph[$0].op == .binary(.multiply) }) {
+        let weighs = view.graph[product].inputs.allSatisfy { $0.map { view.isActivation($0) } ?? false }
+        if weighs { return "its result multiplies a tensor, with no sum over what it normalized" }
+      }
+      guard let reader = readers.first, let next = view.graph[reader].output(0) else { break }
+      switch view.graph[reader].op {
+      case .layout, .cast, .unary(.identity), .binary: value = next
+      default: return "its result goes to \(view.mnemonic(reader)), not to a product with values"
+      }
+    }
+    return "its result weighs no values"
   }
 
   private static func product(_ node: Node, _ view: GraphView) -> (AttentionFamily, String)? {

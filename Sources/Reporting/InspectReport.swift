@@ -127,7 +127,7 @@ public struct AttentionSummary: Sendable {
   public var nodes: [String]
   /// Ids of the rewrites that apply.
   public var rewrites: [String]
-  /// Arithmetic results besides multiply-adds, for one sample.
+  /// Arithmetic results of the covered nodes besides multiply-adds, for one sample.
   public var elementwise: Int = 0
   public var geometry = GeometrySummary()
   public var rotary = false

@@ -84,6 +84,7 @@ extension ProductAttention {
     }
     block.remarks = remarks(branch)
     block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
+    if block.family == .pooled, let pool = (key.spatial + query.spatial).first { block.geometry.kernel = view.kernel(of: pool) }
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
   }
@@ -128,6 +129,7 @@ extension ProductAttention {
     add("key", key.weight)
     add("value", value.weight)
     for id in chain.mixes + meeting.mixes { add("mix", view.graph[id].inputs.compactMap { $0 }.first { !view.isActivation($0) }) }
+    for (bias, isMask) in chain.biases where !isMask && !view.isActivation(bias) { add("bias", bias) }
     if let linear = branch?.linear { add("output", view.graph[linear].inputs.compactMap { $0 }.first { !view.isActivation($0) }) }
     return result
   }

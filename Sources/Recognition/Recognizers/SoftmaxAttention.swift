@@ -67,6 +67,7 @@ enum SoftmaxAttention {
     block.geometry = general.geometry
     block.traits = general.traits
     (block.operands, block.claims) = (general.operands, general.claims)
+    block.weights += general.weights.filter { $0.role == "bias" }
     block.formulas = general.formulas
     block.remarks = general.remarks
     block.width = projected.query.weight.rows
