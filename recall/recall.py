@@ -51,6 +51,7 @@ class Count:
     found: int = 0
     exact: int = 0
     false: int = 0
+    misnamed: int = 0
     failed: int = 0
 
     def add(self, other: Count) -> None:
@@ -66,6 +67,8 @@ class Model:
     blocks: list[tuple[str, int | None]]
     # Blocks that attend alike to every input: a constant of the model, which may be folded.
     constant: list[tuple[str, int | None]] = field(default_factory=list)
+    # Mechanisms of the blocks that have one besides the softmax; None where the truth does not speak of them.
+    mechanisms: list[str] | None = None
     files: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -81,10 +84,12 @@ def models(folders: list[Path]) -> list[Model]:
             truth = json.loads(path.read_text())
             blocks = [(block["family"], block.get("heads")) for block in truth["blocks"] if not block.get("constant")]
             constant = [(block["family"], block.get("heads")) for block in truth["blocks"] if block.get("constant")]
+            said = [block.get("mechanism") for block in truth["blocks"]]
+            named = None if None in said else [mechanism for mechanism in said if mechanism != "softmax"]
             files = {d: folder / f"{truth['name']}.{d}.onnx" for d in truth["dialects"]}
             files = {d: file for d, file in files.items() if file.exists()}
             if files:
-                result.append(Model(folder, truth["name"], truth.get("group", ""), blocks, constant, files))
+                result.append(Model(folder, truth["name"], truth.get("group", ""), blocks, constant, named, files))
     return result
 
 
@@ -268,8 +273,11 @@ def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bo
             said = f"{model.name}.{dialect}: cannot be read"
         else:
             counts["vitconv"], missing, extra = judged(model.blocks, [(block["family"], block.get("heads")) for block in got], model.constant)
-            if missing or extra:
-                said = f"{model.name}.{dialect}: missing {missing}, false {extra}"
+            named = collections.Counter(block["mechanism"] for block in got if block["mechanism"] != "softmax")
+            wanted = named if model.mechanisms is None else collections.Counter(model.mechanisms)
+            counts["vitconv"].misnamed = max((wanted - named).total(), (named - wanted).total())
+            if missing or extra or counts["vitconv"].misnamed:
+                said = f"{model.name}.{dialect}: missing {missing}, false {extra}, mechanisms {dict(named)} for {dict(wanted)}"
         if dialect in peers and model.softmax:
             for tool, number in remembered[model.folder].fused(path).items():
                 counts[tool] = Count(1, model.softmax, min(number or 0, model.softmax), failed=int(number is None))
@@ -302,12 +310,12 @@ def markdown(table: dict, peers: set[str]) -> str:
     tools = list(PEERS) if peers else []
     lines = []
     for title, key in (("models", 0), ("dialect", 1)):
-        head = [title, "files", "vitconv: found of true", "family word exact", "false"] + [PEERS[tool] for tool in tools]
+        head = [title, "files", "vitconv: found of true", "family word exact", "false", "mechanism wrong"] + [PEERS[tool] for tool in tools]
         lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         total: dict[str, Count] = collections.defaultdict(Count)
         for name, counts in [*rows(table, key), ("all", total)]:
             own = counts["vitconv"]
-            cells = [name, str(own.files), f"{own.found}/{own.true}", f"{own.exact}/{own.true}", str(own.false)]
+            cells = [name, str(own.files), f"{own.found}/{own.true}", f"{own.exact}/{own.true}", str(own.false), str(own.misnamed)]
             for tool in tools:
                 count = counts[tool]
                 failed = f" ({count.failed} fail)" if count.failed else ""

@@ -28,6 +28,7 @@ class Block:
     heads: int | None = None
     query_tokens: int | None = None
     key_tokens: int | None = None
+    mechanism: str = "softmax"
 
 
 @dataclass
@@ -300,7 +301,7 @@ class Tracer:
         if family == "self" and cores and all(core.causal for core in cores):
             family = "causal"
         count = heads(module) if callable(heads) else heads_of(module)
-        self.blocks.append(Block(name, type(module).__name__, family, count, queries, keys))
+        self.blocks.append(Block(name, type(module).__name__, family, count, queries, keys, getattr(module, "attention_mechanism", "softmax")))
         first = output[0] if isinstance(output, tuple) and output else output
         given_out = (first.detach().clone(),) if isinstance(first, Tensor) else ()
         self.results.append((given_out, tuple(value for core in cores for value in core.read)))

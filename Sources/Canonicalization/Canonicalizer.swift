@@ -19,7 +19,7 @@ public enum Canonicalizer {
 
   /// All rules, tried in this order on every node; the first that applies wins.
   static let rules: [Rule] =
-    IdentityForm.rules + ConstantForm.rules + ScaleForm.rules + ProductForm.rules + EinsumForm.rules + ShapeForm.rules + PartForm.rules
+    IdentityForm.rules + ConstantForm.rules + ScaleForm.rules + ProductForm.rules + EinsumForm.rules + ShapeForm.rules + PartForm.rules + StackForm.rules
     + NormalizationForm.rules
     + ActivationForm.rules + SoftmaxForm.rules + AttentionForm.rules
 

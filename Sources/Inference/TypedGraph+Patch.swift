@@ -19,15 +19,17 @@ extension TypedGraph {
     return result
   }
 
-  /// The graph with calls of functions replaced by what they stand for, and branches by the one that is taken where the
-  /// condition is known (`Graph.inlining`), inferred again under the same bindings.
+  /// The graph with calls of functions replaced by what they stand for, branches by the one that is taken where the
+  /// condition is known (`Graph.inlining`), and loops by their iterations where those are known and few, inferred again
+  /// under the same bindings.
   public func inliningBodies(sink: inout DiagnosticSink) throws(Failure) -> TypedGraph {
     var result = self
     // What is inlined may hold further branches; they nest no deeper than bodies do.
     for _ in 0..<StructuralVerifier.depthLimit {
-      let chosen = result.knownBodies
-      guard !chosen.isEmpty else { break }
-      let open = try result.graph.inlining { chosen[$0] }
+      let (chosen, loops) = (result.knownBodies, result.knownLoops)
+      guard !chosen.isEmpty || !loops.isEmpty else { break }
+      let unrolled = loops.isEmpty ? result.graph : try result.graph.unrolling(loops)
+      let open = try unrolled.inlining { id in if case .call(let call) = unrolled[id].op { call.body } else { chosen[id] } }
       result = try Inference.infer(open, inputShapes: bindings.inputShapes, symbols: bindings.symbols, sink: &sink)
     }
     return result
@@ -45,6 +47,46 @@ extension TypedGraph {
       }
     }
     return result
+  }
+
+  /// Nodes that all loops of a graph together may be written out to.
+  private static let unrollingLimit = 8192
+
+  /// Loops that are known to run all of a number of iterations and stack nothing, with that number.
+  private var knownLoops: [NodeID: Int] {
+    var result: [NodeID: Int] = [:]
+    var rest = Self.unrollingLimit
+    for (id, node) in graph.liveNodes {
+      guard case .control(.loop(let body)) = node.op, node.inputs.count >= 2, let trips = node.input(0).flatMap({ constant($0) }), trips.count == 1,
+        let count = trips.integers()?.first,
+        1...64 ~= count, node.inputs.dropFirst(2).allSatisfy({ $0 != nil }), node.outputs.dropFirst(node.inputs.count - 2).allSatisfy({ $0 == nil }),
+        body.formals.count == node.inputs.count, body.graph.outputs.count >= node.inputs.count - 1, node.input(1).map({ isTrue(constant($0)) }) ?? true,
+        goesOn(body)
+      else { continue }
+      let size = count * max(body.graph.order.count, 1)
+      guard size <= rest else { continue }
+      rest -= size
+      result[id] = count
+    }
+    return result
+  }
+
+  private func isTrue(_ tensor: Tensor?) -> Bool { tensor.map { $0.elementType == .bool && $0.count == 1 && $0.elements(as: UInt8.self)[0] != 0 } ?? false }
+
+  /// Whether the condition that a loop's body gives is the one that it was given, or true.
+  private func goesOn(_ body: Subgraph) -> Bool {
+    guard var value = body.graph.outputs.first, let given = body.formals.dropFirst().first else { return false }
+    for _ in 0..<8 {
+      if value == given { return true }
+      if case .constant(let tensor) = body.graph[value].definition { return isTrue(tensor) }
+      guard let id = body.graph.producer(of: value), let input = body.graph[id].input(0) else { return false }
+      switch body.graph[id].op {
+      case .unary(.identity): value = input
+      case .cast(to: .bool): value = input
+      default: return false
+      }
+    }
+    return false
   }
 
   /// Whether two shapes are equal for every size of the inputs. Expressions that are spelt differently are compared at

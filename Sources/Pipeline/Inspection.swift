@@ -37,11 +37,18 @@ public enum Inspection {
         let block = model.recognized.blocks[index]
         return NearMiss(at: block.anchor, lookedLike: block.family, reason: reason)
       }
-    return InspectReport(
+    var report = InspectReport(
       model: summary(model), operators: operatorCounts(model), cost: cost(model.typed), architecture: architecture(model),
       attention: blocks(of: model, confirmation),
       nearMisses: misses.map { NearMissSummary(at: nodeName($0.at, in: model.graph), lookedLike: $0.lookedLike.rawValue, refused: $0.reason) },
       findings: model.findings + findings(model, confirmation))
+    // Indices are those of the blocks as they were found; one that a run contradicts leaves its place empty.
+    report.sharedModules = model.recognized.sharedModules.map { module in
+      SharedModuleSummary(
+        mechanism: module.attention.first.map { model.recognized.blocks[$0].mechanism } ?? "ean", attention: module.attention, carriers: module.carriers,
+        residualBlocks: module.residualBlocks, bits: module.bits, parameters: module.parameters)
+    }
+    return report
   }
 
   /// What is unusual about blocks, and what their run could not show.

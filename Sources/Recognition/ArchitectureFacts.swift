@@ -171,6 +171,12 @@ public struct ArchitectureFacts: Sendable, Hashable {
     return 2
   }
 
+  /// Networks that go by the mechanism they are made of.
+  private static let ofMechanisms: [(name: String, mechanism: String)] = [
+    ("FCViT-like", "fcvit"), ("FAN-like", "fan"), ("VARS-like", "vars"), ("EAN-like", "ean"), ("DIANet-like", "dia"),
+    ("unrolled sparse coding", "unrolled-ista"), ("AutoInt-like", "discrete-choice"),
+  ]
+
   /// Names the architecture that the facts look like.
   private mutating func guess(_ found: Recognized) {
     let families = found.blocks.map(\.family)
@@ -180,7 +186,12 @@ public struct ArchitectureFacts: Sendable, Hashable {
     let gates = has(.channelGate) ? "\(count(.channelGate)) channel gates" : nil
     let plain = found.blocks.filter { $0.family == .selfAttention }
     let prefix = prefixTokens > 0 ? "\(prefixTokens) prefix token\(prefixTokens == 1 ? "" : "s")" : nil
-    if has(.talkingHeads), has(.classAttention) {
+    if let (name, mechanism) = Self.ofMechanisms.first(where: { entry in found.blocks.contains { $0.mechanism == entry.mechanism } }) {
+      let blocks = found.blocks.filter { $0.mechanism == mechanism }
+      // Blocks with heads were attention before they were rewritten.
+      let isRewritten = mechanism == "fcvit" && blocks.contains { $0.heads != nil }
+      say(isRewritten ? "FCViT-style" : name, "\(blocks.count) \(mechanism) block\(blocks.count == 1 ? "" : "s")", prefix)
+    } else if has(.talkingHeads), has(.classAttention) {
       say("CaiT-like", "\(count(.talkingHeads)) talking-heads blocks", "\(count(.classAttention)) class-attention blocks")
     } else if has(.crossCovariance), has(.classAttention) {
       say("XCiT-like", "\(count(.crossCovariance)) cross-covariance blocks", "\(count(.classAttention)) class-attention blocks")

@@ -96,6 +96,8 @@ public struct AttentionBlock: Sendable {
   public var remarks: [String] = []
   /// The roles that rewrites work on, for plain attention.
   public var projected: ProjectedAttention?
+  /// What a gate consists of.
+  var gate: GateParts?
 
   public init(
     family: AttentionFamily, mechanism: String = "softmax", heads: Int? = nil, headDim: Int? = nil, valueDim: Int? = nil, queryTokens: Dim = 1,
@@ -160,6 +162,8 @@ public struct NearMiss: Sendable, Hashable {
 /// What recognition found.
 public struct Recognized: Sendable {
   public var blocks: [AttentionBlock]
+  /// Modules that several of the blocks apply.
+  public var sharedModules: [SharedModule] = []
   public var nearMisses: [NearMiss]
   /// How tokens lie on the image, where the model cuts it into patches.
   public var geometry: TokenGeometry?

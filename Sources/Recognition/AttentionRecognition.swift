@@ -7,8 +7,9 @@ public enum AttentionRecognition {
   typealias Recognizer = @Sendable (NodeID, GraphView) -> Finding?
 
   static let recognizers: [Recognizer] = [
-    SoftmaxAttention.recognize, FusedAttention.recognize, ThresholdedProducts.recognize, MaskedMixing.recognize, LinearAttention.recognize,
-    UnnormalizedScores.recognize,
+    ConvertedContext.recognize, SoftmaxAttention.recognize, FusedAttention.recognize, ThresholdedProducts.recognize, MaskedMixing.recognize,
+    KernelMap.recognize,
+    LinearAttention.recognize, UnnormalizedScores.recognize,
     Gates.recognize, ContextProducts.recognize, Mixing.recognize,
   ]
 
@@ -32,7 +33,7 @@ public enum AttentionRecognition {
         break
       }
     }
-    result.blocks = BlockResolution.resolved(result.blocks, view)
+    (result.blocks, result.sharedModules) = SharedModules.settled(BlockResolution.resolved(result.blocks, view), view)
     let covered = Set(result.blocks.flatMap(\.nodes))
     result.nearMisses.removeAll { covered.contains($0.at) }
     result.nearMisses += Unexplained.nearMisses(view, covered: covered, named: explained.union(result.nearMisses.map(\.at)))

@@ -10,13 +10,20 @@ enum BlockResolution {
     for join in [CascadedGroups.joined, ChunkedQueries.joined, Landmarks.joined, Agents.joined, GlobalVectors.joined] { result = join(result, view) }
     // What mixes or gates inside a larger block is a part of it.
     var owners: [NodeID: Int] = [:]
+    let contexts = Set(result.filter { $0.family == .globalContext && $0.mechanism == "fcvit" && isSoftmax($0.anchor, view) }.flatMap(\.nodes))
     for (index, block) in result.enumerated() where !isSmall(block.family) || isSoftmax(block.anchor, view) { for node in block.nodes { owners[node] = index } }
+    // Nor are the plain parts of a mechanism blocks of their own.
+    let named = Set(result.filter { $0.mechanism != "softmax" }.flatMap(\.nodes))
     result = result.enumerated().filter { index, block in
+      // Prefix tokens that attend beside a context, and the products that pool and spread, are parts of one block.
+      if contexts.contains(block.anchor) { return block.family == .globalContext && block.mechanism == "fcvit" }
+      if isSmall(block.family), block.mechanism == "softmax", named.contains(block.anchor) { return false }
       guard isSmall(block.family), let owner = owners[block.anchor] else { return true }
       return owner == index
     }.map(\.element)
     result.sort { $0.anchor < $1.anchor }
-    return LoneBlocks.remarked(SharedGates.named(WholeWindows.named(result)))
+    EvolvingMaps.part(&result)
+    return LoneBlocks.remarked(WholeWindows.named(result))
   }
 
   private static func isSoftmax(_ node: NodeID, _ view: GraphView) -> Bool { if case .softmax = view.original[node].op { true } else { false } }
@@ -92,17 +99,14 @@ enum WholeWindows {
   private static func hasTable(_ block: AttentionBlock) -> Bool { if case .constant = block.bias { true } else { false } }
 }
 
-/// Gates at several places of a network that share their weights: element-wise attention networks (Huang et al. 2020).
-enum SharedGates {
-  static func named(_ blocks: [AttentionBlock]) -> [AttentionBlock] {
-    var readers: [ValueID: Int] = [:]
-    func isGate(_ block: AttentionBlock) -> Bool { block.family == .channelGate || block.family == .spatialGate }
-    for block in blocks where isGate(block) { for value in Set(block.weights.map(\.value)) { readers[value, default: 0] += 1 } }
-    return blocks.map { block in
-      guard isGate(block), block.mechanism == "softmax", block.weights.contains(where: { readers[$0.value] ?? 0 > 1 }) else { return block }
-      var shared = block
-      shared.mechanism = "ean"
-      return shared
+/// Score maps that are handed on (Wang et al. 2021): what made the map that a block was handed belongs to the block before.
+enum EvolvingMaps {
+  static func part(_ blocks: inout [AttentionBlock]) {
+    var claimed = Set<NodeID>()
+    for index in blocks.indices where blocks[index].mechanism == "evolving-attention" {
+      let own = blocks[index].nodes.filter { !claimed.contains($0) }
+      claimed.formUnion(own)
+      blocks[index].nodes = own
     }
   }
 }
@@ -117,8 +121,10 @@ enum LoneBlocks {
   static func remarked(_ blocks: [AttentionBlock]) -> [AttentionBlock] {
     func kind(_ block: AttentionBlock) -> Kind { Kind(family: block.family, heads: block.heads, headDim: block.headDim, width: block.width) }
     let joined = Set(blocks.filter { $0.residualAdd != nil }.map(kind))
+    // What is gated first joins the stream behind its gate.
+    let gated = Set(blocks.filter { $0.gate != nil }.compactMap(\.input))
     return blocks.map { block in
-      guard block.residualAdd == nil, block.heads != nil, joined.contains(kind(block)) else { return block }
+      guard block.residualAdd == nil, block.heads != nil, joined.contains(kind(block)), !(block.output.map(gated.contains) ?? false) else { return block }
       var lone = block
       lone.remarks.append("its result is joined to no residual stream, unlike that of the others of its kind")
       return lone

@@ -23,7 +23,15 @@ enum ChunkedQueries {
   private static func asksTheSame(_ a: AttentionBlock, _ b: AttentionBlock, _ view: GraphView) -> Bool {
     guard let first = a.operands, let second = b.operands, a.heads == b.heads, first.query != second.query else { return false }
     return arranged(first.key, view) == arranged(second.key, view) && arranged(first.value, view) == arranged(second.value, view)
-      && view.trace(first.query, passing: [.scale, .norm, .rotary]).root == view.trace(second.query, passing: [.scale, .norm, .rotary]).root
+      && (view.trace(first.query, passing: [.scale, .norm, .rotary]).root == view.trace(second.query, passing: [.scale, .norm, .rotary]).root
+        || areProjectedAlike(first.query, second.query, view))
+  }
+
+  /// Whether two parts of one tensor went through the same linear layer, each by itself.
+  private static func areProjectedAlike(_ a: ValueID, _ b: ValueID, _ view: GraphView) -> Bool {
+    let (x, y) = (view.operandTrace(a), view.operandTrace(b))
+    guard x.linear != nil, y.linear != nil, let w = x.weight, let v = y.weight else { return false }
+    return view.isSameConstant(w, v) && view.trace(x.source).root == view.trace(y.source).root
   }
 
   /// The value behind transposes, which exporters write once for each reader.
@@ -37,7 +45,7 @@ enum ChunkedQueries {
     guard parts.count > 1, let first = parts.first, let keys = first.keyTokens.value else { return nil }
     var queries = 0
     for part in parts {
-      guard let own = part.queryTokens.value, own <= keys, [.pooled, .selfAttention, .cross].contains(part.family) else { return nil }
+      guard let own = part.queryTokens.value, own <= keys, [.pooled, .selfAttention, .cross, .classAttention].contains(part.family) else { return nil }
       queries &+= own
     }
     guard queries == keys else { return nil }
@@ -47,6 +55,7 @@ enum ChunkedQueries {
     block.traits = first.traits.filter { $0 != "a part of the tokens asks" } + ["queries in \(parts.count) chunks"]
     block.nodes = Set(parts.flatMap(\.nodes)).sorted()
     block.cost = parts.dropFirst().reduce(first.cost) { Cost(macs: $0.macs &+ $1.cost.macs, elementwise: $0.elementwise &+ $1.cost.elementwise) }
+    block.formulas = parts.flatMap(\.formulas)
     block.projected = nil
     return block
   }

@@ -9,6 +9,8 @@ public struct InspectReport: Sendable {
   public var cost: CostSummary
   public var architecture: ArchitectureSummary
   public var attention: [AttentionSummary]
+  /// Attention modules that several residual blocks of a stage apply.
+  public var sharedModules: [SharedModuleSummary] = []
   public var nearMisses: [NearMissSummary]
   public var findings: [Diagnostic]
   /// What was asked about one node.
@@ -200,5 +202,28 @@ public struct WeightSummary: Sendable, Hashable {
   public init(role: String, name: String) {
     self.role = role
     self.name = name
+  }
+}
+
+/// One attention module that several residual blocks of a stage apply.
+public struct SharedModuleSummary: Sendable, Hashable {
+  /// The mechanism that its blocks are reported under.
+  public var mechanism: String
+  /// Indices of the attention blocks that are its uses.
+  public var attention: [Int]
+  /// Which residual blocks of the stage carry it, counted from 0.
+  public var carriers: [Int]
+  public var residualBlocks: Int
+  /// One digit for each residual block, 1 where it carries the module.
+  public var bits: String
+  /// Elements of its weights, which are there once.
+  public var parameters: Int
+  public init(mechanism: String, attention: [Int], carriers: [Int], residualBlocks: Int, bits: String, parameters: Int) {
+    self.mechanism = mechanism
+    self.attention = attention
+    self.carriers = carriers
+    self.residualBlocks = residualBlocks
+    self.bits = bits
+    self.parameters = parameters
   }
 }

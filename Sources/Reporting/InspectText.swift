@@ -4,7 +4,8 @@ internal import Tensors
 extension InspectReport: Report {
   public func text(_ style: TextStyle) -> String {
     [
-      model.text(style), operatorText(style), costText(style), architecture.text(style), attentionText(style), nearMissText(style), findingText(style),
+      model.text(style), operatorText(style), costText(style), architecture.text(style), attentionText(style), sharedText(style), nearMissText(style),
+      findingText(style),
       explanation?.text(style),
     ]
     .compactMap { $0 }.joined(separator: "\n")
@@ -60,6 +61,20 @@ extension InspectReport: Report {
     if let line = confirmationText { out += "  \(line)\n" }
     return out
   }
+
+  private func sharedText(_ style: TextStyle) -> String? {
+    guard !sharedModules.isEmpty else { return nil }
+    var out = style.bold("shared modules") + ": \(sharedModules.count)\n"
+    for module in sharedModules {
+      let without = (0..<module.residualBlocks).filter { !module.carriers.contains($0) }
+      out += "  \(module.mechanism) #\(Self.listed(module.attention)): \(Numerals.grouped(module.parameters)) parameters"
+      out += " in residual blocks \(Self.listed(module.carriers)) of \(module.residualBlocks)"
+      out += without.isEmpty ? ", which is all\n" : " (bits \(module.bits)), not in \(Self.listed(without))\n"
+    }
+    return out
+  }
+
+  private static func listed(_ numbers: [Int]) -> String { numbers.map(String.init).joined(separator: ", ") }
 
   /// How a run bore blocks out; nil where nothing was held against one.
   private var confirmationText: String? {

@@ -14,6 +14,7 @@ extension InspectReport {
       "operators": .object(operators.map { .init($0.name, .integer($0.count)) }),
       "cost": ["macs": .init(cost.macs), "elementwise": .init(cost.elementwise), "activation_bytes_peak": .init(cost.activationBytesPeak)],
       "attention": .array(attention.map(\.json)),
+      "shared_modules": .array(sharedModules.map(\.json)),
       "near_misses": .array(
         nearMisses.map { ["at": .string($0.at), "looked_like": .string($0.lookedLike), "refused": .string($0.refused)] }),
       "findings": .array(
@@ -48,6 +49,15 @@ extension PortSummary {
 extension JSONValue {
   /// A number, or the symbol's name.
   init(dimension: Dim) { self = dimension.value.map(JSONValue.integer) ?? .string(dimension.description) }
+}
+
+extension SharedModuleSummary {
+  var json: JSONValue {
+    [
+      "mechanism": .string(mechanism), "attention": .array(attention.map(JSONValue.integer)), "carriers": .array(carriers.map(JSONValue.integer)),
+      "residual_blocks": .integer(residualBlocks), "bits": .string(bits), "parameters": .integer(parameters),
+    ]
+  }
 }
 
 extension AttentionSummary {

@@ -58,7 +58,8 @@ public struct RewriteRun {
 
   /// Why no rewrite takes a block of another kind.
   public static func refusal(_ block: AttentionBlock) -> String {
-    switch block.family {
+    if block.mechanism != "softmax" { return "its mechanism is \(block.mechanism), not softmax attention" }
+    return switch block.family {
     case .channelGate, .spatialGate: "it is a \(block.family.rawValue), which no rewrite handles"
     case .tokenMixing, .convMixing: "it mixes tokens by constants (\(block.family.rawValue)), which no rewrite handles"
     case .selfAttention, .causal: "its queries, keys and values are no plain linear projections of one tensor of tokens"

@@ -102,15 +102,18 @@ import Testing
       } else {
         #expect(found.blocks.contains { $0.mechanism == expected }, "\(file): \(found.blocks)")
       }
+      #expect(found.nearMisses.isEmpty, "\(file): \(found.nearMisses)")
+      #expect(found.sharedModules.map(\.bits) == (file.hasPrefix("ean") ? ["1011"] : file == "dia" ? ["111"] : []), "\(file)")
     }
   }
 
   static let mechanisms: [(String, String)] = [
     ("fcvit", "fcvit"), ("fcvit_globalcontext", "fcvit"), ("oamixer", "oamixer"), ("oamixer_cosine", "oamixer"), ("oamixer_mixer", "oamixer"),
-    ("oamixer_conv", "oamixer"), ("vars_d", "vars"), ("vars_sd", "vars"), ("vars_s_circconv", "vars"), ("fan", "fan"), ("fan_channel", "fan"),
-    ("evolving_attention", "evolving-attention"), ("evolving_attention_block", "evolving-attention"), ("nsa_gsa_ci", "gsa"), ("nsa_gsa_q", "gsa"),
-    ("nsa_gsa_k", "gsa"), ("dia", "dia"), ("ean_se", "ean"), ("ean_sge", "ean"), ("unrolling_relu", "unrolled-ista"), ("unrolling_shrink", "unrolled-ista"),
-    ("unrolling_two", "unrolled-ista"), ("plain_attention", "softmax"), ("plain_attention_sdpa", "softmax"), ("ctr_autoint", "softmax"),
+    ("oamixer_conv", "oamixer"), ("oamixer_cdistbug", "oamixer"), ("vars_d", "vars"), ("vars_sd", "vars"), ("vars_perf", "vars"), ("vars_s_circconv", "vars"),
+    ("fan", "fan"), ("fan_channel", "fan"), ("fan_se", "fan"), ("fan_cls", "softmax"), ("fan_token", "softmax"), ("evolving_attention", "evolving-attention"),
+    ("evolving_attention_block", "evolving-attention"), ("nsa_gsa_ci", "gsa"), ("nsa_gsa_q", "gsa"), ("nsa_gsa_k", "gsa"), ("dia", "dia"), ("ean_dia", "ean"),
+    ("ean_se", "ean"), ("ean_sge", "ean"), ("unrolling_relu", "unrolled-ista"), ("unrolling_shrink", "unrolled-ista"), ("unrolling_two", "unrolled-ista"),
+    ("plain_attention", "softmax"), ("plain_attention_sdpa", "softmax"), ("ctr_autoint", "discrete-choice"),
   ]
 
   /// The values that a block names are values of the graph as it was read, with the shapes that the layouts say.

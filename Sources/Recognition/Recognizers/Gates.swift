@@ -88,7 +88,8 @@ enum Gates {
     }
     guard squashed else { return nil }
     var descriptor = Descriptor(view, of: gate, limit: 0)
-    descriptor.nodes = nodes
+    // All of what makes it, where it is made from what it multiplies alone.
+    descriptor.nodes = view.closed(between: [x], and: gate, limit: 64) ?? nodes
     descriptor.linears = linear.map { [$0] } ?? []
     descriptor.tables = nodes.compactMap { made in view.graph[made].inputs.compactMap { $0 }.first { isTable($0, view) } }
     return make(.spatialGate, id, x, descriptor, view)
@@ -139,14 +140,6 @@ enum Gates {
     return make(.spatialGate, id, x, descriptor, view)
   }
 
-  /// Whether the descriptor is a product of distributions over channels: fully attentional networks (Zhou et al. 2022).
-  private static func comparesSoftmaxes(_ descriptor: Descriptor, _ view: GraphView) -> Bool {
-    descriptor.pools.contains { id in
-      guard view.graph[id].op == .matrix(.matMul) else { return false }
-      return view.graph[id].inputs.compactMap { $0 }.allSatisfy { view.reaches($0, limit: 6) { if case .softmax = $0.op { true } else { false } } }
-    }
-  }
-
   private static func make(_ family: AttentionFamily, _ id: NodeID, _ x: ValueID, _ descriptor: Descriptor, _ view: GraphView) -> AttentionBlock {
     let output = view.graph[id].output(0)
     var block = AttentionBlock(
@@ -169,19 +162,24 @@ enum Gates {
       ]
     }
     if block.weights.isEmpty { block.weights = descriptor.tables.compactMap { view.original(of: $0) }.map { BlockWeight(role: "gate", value: $0) } }
-    let functions = Set(descriptor.nodes.map { view.mnemonic($0) })
-    if functions.contains("Tanh"), descriptor.nodes.count(where: { view.graph[$0].op == .unary(.sigmoid) }) >= 3 || functions.contains("LSTM") {
-      block.mechanism = "dia"
-    } else if family == .channelGate, functions.contains("Sigmoid"), comparesSoftmaxes(descriptor, view) {
-      block.mechanism = "fan"
-      let compared = descriptor.pools.flatMap { pool in view.graph[pool].inputs.compactMap { $0 }.flatMap { view.upstream($0, stoppingAt: [x], limit: 6) } }
-      block.nodes = Set(block.nodes + view.originals(of: compared)).sorted()
+    let mechanism = GateMechanism(view, family, x: x, descriptor)
+    if let name = mechanism.name {
+      block.mechanism = name
+      block.nodes = Set(block.nodes + view.originals(of: mechanism.nodes)).sorted()
+      block.weights += mechanism.linears.compactMap { view.weight($0, as: "query") }
+      let products = descriptor.pools.filter { view.graph[$0].op.isProduct && name == "fan" }
+      block.cost = view.cost(descriptor.linears + mechanism.linears + products)
     }
     var parameters = 0
-    for linear in Set(descriptor.linears) {
+    for linear in Set(descriptor.linears + mechanism.linears) {
       parameters = parameters &+ view.parameterCount(linear, bias: view.graph[linear].input(2) ?? view.addedBias(linear))
     }
+    // A spatial gate may have no more than a gain and a shift for each group of channels.
+    if descriptor.linears.isEmpty { parameters = parameters &+ view.constantElements(descriptor.tables.isEmpty ? [] : descriptor.nodes) }
     block.parameters = parameters
+    block.gate = GateParts(
+      multiplication: id, nodes: descriptor.nodes + [id] + mechanism.nodes, linears: descriptor.linears, tables: descriptor.tables,
+      isRecurrent: mechanism.name == "dia")
     if family == .channelGate {
       if descriptor.pools.count > 1 { block.traits.append("\(descriptor.pools.count) descriptors") }
       if descriptor.picksToken { block.traits.append("a token among the descriptors") }
@@ -194,6 +192,15 @@ enum Gates {
     }
     return block
   }
+}
+
+/// A gate in terms of the canonical graph, for what is settled when all gates are known.
+struct GateParts: Sendable {
+  var multiplication: NodeID
+  var nodes: [NodeID]
+  var linears: [NodeID]
+  var tables: [ValueID]
+  var isRecurrent: Bool
 }
 
 extension GraphView {

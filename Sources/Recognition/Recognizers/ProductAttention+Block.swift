@@ -55,21 +55,30 @@ extension ProductAttention {
     for extra in chain.biases.map(\.value) + meeting.gates where view.isActivation(extra) {
       nodes.formUnion(view.upstream(extra, stoppingAt: inner, limit: 32))
     }
+    let mechanism = ScoreMechanism(self, branch)
+    nodes.formUnion(mechanism.nodes)
+    nodes.formUnion(mechanism.linears.map(\.node))
     let linears = Set(own).union([branch?.linear].compactMap { $0 })
-    let products = linears.union([product, meeting.node]).union(query.spatial + key.spatial + value.spatial + chain.mixes + meeting.mixes)
+    let products = linears.union([product, meeting.node]).union(query.spatial + key.spatial + value.spatial + chain.mixes + meeting.mixes).union(
+      mechanism.linears.map(\.node))
     var parameters = 0
     for linear in linears {
       let traced = [query, key, value].first { $0.linear == linear }
       parameters = parameters &+ view.parameterCount(linear, bias: traced?.bias ?? (branch?.linear == linear ? branch?.bias : nil))
     }
+    for (_, linear) in mechanism.linears where !linears.contains(linear) {
+      parameters = parameters &+ view.parameterCount(linear, bias: view.graph[linear].input(2) ?? view.addedBias(linear))
+    }
     var block = AttentionBlock(
       family: family, heads: heads, headDim: headDim, valueDim: valueDim, queryTokens: tokenCounts.query,
       keyTokens: tokenCounts.key,
-      scale: scale, bias: bias.bias, qkNorm: normName, rotary: query.rotary || key.rotary, causal: bias.causal, geometry: grouping.geometry,
-      traits: traits(grouping), input: view.original(of: query.source), output: branch.flatMap { view.original(of: $0.output) },
+      scale: scale, bias: bias.bias, qkNorm: mechanism.normalizesOverTokens ? "none" : normName, rotary: query.rotary || key.rotary, causal: bias.causal,
+      geometry: grouping.geometry,
+      traits: traits(grouping) + mechanism.traits, input: view.original(of: query.source), output: branch.flatMap { view.original(of: $0.output) },
       residualAdd: branch?.residualAdd, residualSum: branch?.residualSum, anchor: view.original(of: anchor) ?? anchor,
-      weights: weights(branch), nodes: view.originals(of: nodes), parameters: parameters, cost: view.cost(products))
-    block.mechanism = ScoreMechanism.name(self) ?? (branch.map(resamples) == true ? "fcvit" : "softmax")
+      weights: weights(branch) + mechanism.linears.compactMap { view.weight($0.node, as: $0.role) }, nodes: view.originals(of: nodes),
+      parameters: parameters, cost: view.cost(products))
+    block.mechanism = mechanism.name ?? "softmax"
     block.operands = (queryValue, keyValue, valueValue)
     block.claims = claimed(block, branch).map { [$0] } ?? []
     if let output = branch?.output ?? start {
@@ -82,19 +91,12 @@ extension ProductAttention {
           scaling: isShared ? nil : scale.map { BlockFormula.Scaling(product: product, scale: $0, gathered: gathered) })
       ]
     }
-    block.remarks = remarks(branch)
+    // The multinomial logit over fields has no scale by design, and evolving maps have shares of several.
+    block.remarks = ["discrete-choice", "evolving-attention"].contains(mechanism.name) ? [] : remarks(branch)
     block.width = view.labels.factors(query.source, .channel).compactMap(\.size.value).checkedProduct
     if block.family == .pooled, let pool = (key.spatial + query.spatial).first { block.geometry.kernel = view.kernel(of: pool) }
     if block.family == .spatialReduction, let n = queryTokens.value, let m = keyTokens.value, m > 0, n % m == 0 { block.geometry.reduction = n / m }
     return block
-  }
-
-  /// Whether what a few pooled queries gather is laid out over all places again by a constant matrix.
-  private func resamples(_ branch: BranchTrace) -> Bool {
-    guard let linear = branch.linear, let n = queryTokens.value, let m = keyTokens.value, n < m, let (input, kind) = Mixing.contraction(linear, view) else {
-      return false
-    }
-    return kind == .token && view.isActivation(input)
   }
 
   var outputStart: ValueID? {

@@ -239,9 +239,13 @@ struct Descriptor {
   var picksToken = false
 
   init(_ view: GraphView, of value: ValueID, limit: Int = 160) {
+    // Nearest first, so that what is far away does not crowd out the descriptor's own nodes.
     var pending = [value]
+    var index = 0
     var seen: Set<ValueID> = [value]
-    while let next = pending.popLast(), nodes.count < limit {
+    while index < pending.count, nodes.count < limit {
+      let next = pending[index]
+      index += 1
       guard let (id, node) = view.producer(next), view.isActivation(next) else { continue }
       let inputs = node.inputs.compactMap { $0 }.filter { view.isActivation($0) }
       nodes.append(id)

@@ -81,6 +81,11 @@ extension GraphView {
     return .nearMiss(NearMiss(at: at, lookedLike: refusal.family, reason: refusal.reason))
   }
 
+  /// The constant of a linear layer in its role, where the graph as read has it.
+  func weight(_ linear: NodeID, as role: String) -> BlockWeight? {
+    graph[linear].inputs.compactMap { $0 }.first { !isActivation($0) }.flatMap { original(of: $0) }.map { BlockWeight(role: role, value: $0) }
+  }
+
   /// A value's labelled axes; those of a constant are its own.
   func axes(_ value: ValueID) -> AxisLayout? { labels.layout(value) ?? shape(value).map { AxisLayout(identity: $0) } }
 }
