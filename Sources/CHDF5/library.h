@@ -18,7 +18,7 @@
   X(H5Dread) X(H5Dvlen_reclaim) X(H5Dwrite) X(H5Eset_auto2) X(H5Ewalk2) X(H5Fclose) X(H5Fcreate) X(H5Gclose) X(H5Gcreate2) X(H5Gopen2) \
   X(H5Iget_type) X(H5Literate) X(H5Lunregister) X(H5Oclose) X(H5Oget_info2) X(H5Oopen) X(H5PLset_loading_state) X(H5Pclose) X(H5Pcreate) \
   X(H5Pget_chunk) X(H5Pget_external_count) X(H5Pget_filter2) X(H5Pget_layout) X(H5Pget_nfilters) X(H5Pset_alignment) \
-  X(H5Pset_char_encoding) X(H5Pset_create_intermediate_group) X(H5Sclose) X(H5Screate) X(H5Screate_simple) X(H5Sget_simple_extent_dims) \
+  X(H5Pset_char_encoding) X(H5Pset_create_intermediate_group) X(H5Pset_obj_track_times) X(H5Sclose) X(H5Screate) X(H5Screate_simple) X(H5Sget_simple_extent_dims) \
   X(H5Sget_simple_extent_type) X(H5Sselect_hyperslab) X(H5Tclose) X(H5Tcopy) X(H5Tcreate) X(H5Tenum_create) X(H5Tenum_insert) \
   X(H5Tget_class) X(H5Tget_cset) X(H5Tget_ebias) X(H5Tget_fields) X(H5Tget_member_name) X(H5Tget_member_value) X(H5Tget_nmembers) \
   X(H5Tget_norm) X(H5Tget_offset) X(H5Tget_order) X(H5Tget_precision) X(H5Tget_sign) X(H5Tget_size) X(H5Tget_strpad) X(H5Tget_super) \
@@ -26,7 +26,7 @@
   X(H5check_version) X(H5free_memory) X(H5open)
 
 #define VC_H5_VARIABLES(X) \
-  X(H5P_CLS_FILE_ACCESS_ID_g) X(H5P_CLS_LINK_CREATE_ID_g) X(H5T_C_S1_g) X(H5T_IEEE_F32LE_g) X(H5T_IEEE_F64LE_g) X(H5T_NATIVE_DOUBLE_g) \
+  X(H5P_CLS_DATASET_CREATE_ID_g) X(H5P_CLS_FILE_ACCESS_ID_g) X(H5P_CLS_LINK_CREATE_ID_g) X(H5T_C_S1_g) X(H5T_IEEE_F32LE_g) X(H5T_IEEE_F64LE_g) X(H5T_NATIVE_DOUBLE_g) \
   X(H5T_NATIVE_FLOAT_g) X(H5T_NATIVE_INT16_g) X(H5T_NATIVE_INT32_g) X(H5T_NATIVE_INT64_g) X(H5T_NATIVE_INT8_g) X(H5T_NATIVE_UINT16_g) \
   X(H5T_NATIVE_UINT32_g) X(H5T_NATIVE_UINT64_g) X(H5T_NATIVE_UINT8_g) X(H5T_STD_I16LE_g) X(H5T_STD_I32LE_g) X(H5T_STD_I64LE_g) \
   X(H5T_STD_I8LE_g) X(H5T_STD_U16LE_g) X(H5T_STD_U32LE_g) X(H5T_STD_U64LE_g) X(H5T_STD_U8LE_g)
@@ -85,6 +85,7 @@ extern struct vc_h5_library vc_h5;
 #define H5Pset_alignment vc_h5.H5Pset_alignment
 #define H5Pset_char_encoding vc_h5.H5Pset_char_encoding
 #define H5Pset_create_intermediate_group vc_h5.H5Pset_create_intermediate_group
+#define H5Pset_obj_track_times vc_h5.H5Pset_obj_track_times
 #define H5Sclose vc_h5.H5Sclose
 #define H5Screate vc_h5.H5Screate
 #define H5Screate_simple vc_h5.H5Screate_simple
@@ -122,6 +123,7 @@ extern struct vc_h5_library vc_h5;
 #define H5free_memory vc_h5.H5free_memory
 #define H5open vc_h5.H5open
 #define H5LTopen_file_image vc_h5.H5LTopen_file_image
+#define H5P_CLS_DATASET_CREATE_ID_g (*vc_h5.H5P_CLS_DATASET_CREATE_ID_g)
 #define H5P_CLS_FILE_ACCESS_ID_g (*vc_h5.H5P_CLS_FILE_ACCESS_ID_g)
 #define H5P_CLS_LINK_CREATE_ID_g (*vc_h5.H5P_CLS_LINK_CREATE_ID_g)
 #define H5T_C_S1_g (*vc_h5.H5T_C_S1_g)

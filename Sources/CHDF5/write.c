@@ -172,7 +172,11 @@ int vc_h5_dataset(vc_h5_writer *writer, const char *path, int type, int rank, co
     return -1;
   }
   hid_t space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, extent, NULL);
-  hid_t dataset = H5Dcreate2(writer->file, path, elements_type, space, writer->links, H5P_DEFAULT, H5P_DEFAULT);
+  // The same model gives the same bytes: no dataset bears the time of day.
+  hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_obj_track_times(creation, 0);
+  hid_t dataset = H5Dcreate2(writer->file, path, elements_type, space, writer->links, creation, H5P_DEFAULT);
+  H5Pclose(creation);
   int status = dataset < 0 || (count && H5Dwrite(dataset, elements_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) ? failed() : 0;
   if (dataset >= 0) H5Dclose(dataset);
   H5Sclose(space);

@@ -171,6 +171,16 @@ extension KerasWriterTests {
       %y = average_pool(%x) {kernel = [3, 2], strides = [2, 2], dilations = [1, 1], pads = [1, 0, 1, 1]}
     }
     """,
+    """
+    graph %g(%x: f32[batch, 3, 4]) -> (%v, %i, %y) {
+      %k = constant [2] : i64[1]
+      %v, %i = top_k(%x, %k)
+      %start = constant [-1] : i64[1]
+      %end = constant [-9223372036854775807] : i64[1]
+      %axis = constant [1] : i64[1]
+      %y = slice(%x, %start, %end, %axis, %start)
+    }
+    """,
     // Tokens that are the same for each sample go through a product before they meet the input.
     """
     graph %g(%x: f32[batch, 3, 2]) -> (%y) {

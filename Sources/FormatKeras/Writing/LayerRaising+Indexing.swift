@@ -122,6 +122,22 @@ extension LayerRaising {
     return try operation("numpy", "Subtract", [:], [.tensor(counted), .integer(1)], limit, element)
   }
 
+  /// The largest elements of the last axis and where they stand; equal ones in their order.
+  mutating func topK(axis: Int, _ site: RaisingSite) throws(Failure) {
+    let x = try plain(site.node.input(0))
+    guard let count = constant(site.node.input(1))?.scalar.flatMap({ Int(exactly: $0) }), let width = x.dims.last?.value, (0...width).contains(count) else {
+      throw refusal(site, "how many it takes depends on the input")
+    }
+    guard axis == -1 || axis == x.dims.count - 1 else { throw refusal(site, "Keras takes the largest of the last axis") }
+    let dims = Array(x.dims.dropLast()) + [Dim(count)]
+    let values = try operation("math", "TopK", ["k": .integer(count), "sorted": .bool(true)], [.tensor(x)], dims, x.element)
+    place(site.node.output(0), values)
+    guard let indices = site.node.output(1) else { return }
+    let places = LayerTensor(layer: values.layer, index: 1, element: .int32, dims: dims)
+    let element = try element(indices)
+    place(indices, try operation("core", "Cast", ["dtype": .string(element.kerasName)], [.tensor(places)], dims, element))
+  }
+
   mutating func generator(_ op: GeneratorOp, _ site: RaisingSite) throws(Failure) {
     guard let result = site.result else { return }
     switch op {

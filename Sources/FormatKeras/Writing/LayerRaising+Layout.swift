@@ -173,6 +173,8 @@ extension LayerRaising {
         let start = min(max(starts[index] < 0 ? starts[index] + size : starts[index], 0), size)
         let end = min(max(ends[index] < 0 ? ends[index] + size : ends[index], start), size)
         tensor = try part(tensor, axis: place, start, end)
+      } else if steps[index] == -1, starts[index] == -1 || starts[index] >= Int(Int32.max), ends[index] <= Int(Int32.min) + 1 {
+        tensor = try operation("numpy", "Flip", ["axis": .integer(place)], [.tensor(tensor)], tensor.dims, tensor.element)
       } else {
         guard steps[index] > 0 else { throw refusal(site, "it runs backwards") }
         let slices = tensor.dims.indices.map { other -> CallArgument in

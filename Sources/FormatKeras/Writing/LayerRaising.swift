@@ -138,6 +138,7 @@ struct LayerRaising {
     case .cumulative(let op): try cumulative(op, site)
     case .generator(let op): try generator(op, site)
     case .catalogued(let op): try recurrent(op, site)
+    case .selection(.topK(let axis, largest: true)): try topK(axis: axis, site)
     case .conversion, .selection, .random, .attention, .rotary, .recurrence, .loss, .control, .call, .sequence, .foreign:
       throw refusal(site, "Keras has no layer or operation for it")
     }
