@@ -7,7 +7,7 @@
 #   make scaling   the time of inspect over the number of nodes: docs/recognition.md
 #   make conformance  the backend tests of the onnx package, on vitconv and ONNX Runtime: docs/conformance.md
 #   make keras-oracle  Keras, onnx.checker and ONNX Runtime on what vitconv writes for them
-#   make zoo       230 small models of timm, transformers and papers, in a dozen dialects, below build/zoo (an hour or two)
+#   make zoo       416 small models of timm, transformers and papers, in a dozen dialects, below build/zoo (some hours)
 #   make recall    what is found in them, beside ONNX Runtime and onnxscript: docs/recognition.md
 #   make fixtures  trains and draws the fixtures again
 #   make format    formats the sources; `make lint` only checks

@@ -65,6 +65,8 @@ class Model:
     name: str
     group: str
     blocks: list[tuple[str, int | None]]
+    # Blocks that attend alike to every input: a constant of the model, which may be folded.
+    constant: list[tuple[str, int | None]] = field(default_factory=list)
     # Mechanisms of the blocks that have one besides the softmax; None where the truth does not speak of them.
     mechanisms: list[str] | None = None
     files: dict[str, Path] = field(default_factory=dict)
@@ -80,17 +82,18 @@ def models(folders: list[Path]) -> list[Model]:
     for folder in folders:
         for path in sorted(folder.glob("*.json")):
             truth = json.loads(path.read_text())
-            blocks = [(block["family"], block.get("heads")) for block in truth["blocks"]]
+            blocks = [(block["family"], block.get("heads")) for block in truth["blocks"] if not block.get("constant")]
+            constant = [(block["family"], block.get("heads")) for block in truth["blocks"] if block.get("constant")]
             said = [block.get("mechanism") for block in truth["blocks"]]
             named = None if None in said else [mechanism for mechanism in said if mechanism != "softmax"]
             files = {d: folder / f"{truth['name']}.{d}.onnx" for d in truth["dialects"]}
             files = {d: file for d, file in files.items() if file.exists()}
             if files:
-                result.append(Model(folder, truth["name"], truth.get("group", ""), blocks, named, files))
+                result.append(Model(folder, truth["name"], truth.get("group", ""), blocks, constant, named, files))
     return result
 
 
-def judged(want: list[tuple], got: list[tuple]) -> tuple[Count, list[tuple], list[tuple]]:
+def judged(want: list[tuple], got: list[tuple], allowed: list[tuple]) -> tuple[Count, list[tuple], list[tuple]]:
     """The count for one file, what is missing and what is too many."""
 
     def fits(heads: int | None, other: int | None) -> bool:
@@ -112,6 +115,9 @@ def judged(want: list[tuple], got: list[tuple]) -> tuple[Count, list[tuple], lis
             found += 1
         else:
             missing.append((family, heads))
+    for g in allowed:
+        if g in left:
+            left.remove(g)
     extra = [g for g in left if g[0] not in SIDE]
     return Count(1, len(want), found, exact, len(extra)), missing, extra
 
@@ -266,7 +272,7 @@ def measure(program: str, zoo: list[Model], jobs: int, peers: set[str], show: bo
             counts["vitconv"] = Count(1, len(model.blocks), failed=1)
             said = f"{model.name}.{dialect}: cannot be read"
         else:
-            counts["vitconv"], missing, extra = judged(model.blocks, [(block["family"], block.get("heads")) for block in got])
+            counts["vitconv"], missing, extra = judged(model.blocks, [(block["family"], block.get("heads")) for block in got], model.constant)
             named = collections.Counter(block["mechanism"] for block in got if block["mechanism"] != "softmax")
             wanted = named if model.mechanisms is None else collections.Counter(model.mechanisms)
             counts["vitconv"].misnamed = max((wanted - named).total(), (named - wanted).total())

@@ -379,9 +379,9 @@ def blocks(
 ) -> tuple[list[dict], list[str]]:
     """The blocks of a model, and each softmax that belongs to none of them.
 
-    What attends alike to every input is none: the first layer of a detector's decoder asks with learned queries alone, so
-    that their self-attention is a constant and the weights of their deformable attention are; exporters and readers fold
-    them, and no map is left.
+    What attends alike to every input is marked as constant: the first layer of a detector's decoder asks with learned queries alone, so
+    that their self-attention is a constant and the weights of their deformable attention are; exporters and readers may fold
+    them, and then no map is left.
     """
     tracer, second = Tracer(model, extra or []), Tracer(model, extra or [])
     try:
@@ -398,5 +398,5 @@ def blocks(
     if len(tracer.results) == len(second.results):
         pairs = zip(tracer.results, second.results, strict=True)
         constant = [alike(one[0], other[0]) or alike(one[1], other[1]) for one, other in pairs]
-    kept = [asdict(block) for block, same in zip(tracer.blocks, constant, strict=True) if not same]
+    kept = [asdict(block) | ({"constant": True} if same else {}) for block, same in zip(tracer.blocks, constant, strict=True)]
     return kept, tracer.uncovered

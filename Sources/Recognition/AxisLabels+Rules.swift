@@ -116,8 +116,7 @@ extension AxisLabels {
 
   private mutating func convolved(_ op: ConvolutionOp, _ node: Node, _ shape: Shape, _ typed: TypedGraph) -> AxisLayout? {
     guard let x = node.input(0), let whole = typed.shape(of: x), whole.rank == shape.rank, shape.rank >= 3 else { return nil }
-    // Behind an operator that says nothing of its axes, a convolution says what they are.
-    let from = layouts[x] ?? AxisLayout(whole.dims.enumerated().map { fresh([.batch, .channel, .token][Swift.min($0.offset, 2)], $0.element) })
+    let from = layouts[x] ?? AxisLayout(Array(repeating: [], count: shape.rank))
     guard from.axes.count == shape.rank else { return nil }
     var axes = [from.axes[0]]
     let isDepthwise: Bool
@@ -129,7 +128,11 @@ extension AxisLabels {
     } else {
       axes.append(fresh(kind(from.axes[1]) == .token ? .token : .channel, shape[1]))
     }
-    for axis in 2..<shape.rank { axes.append(place(from.axes[axis], whole[axis], shape[axis])) }
+    for axis in 2..<shape.rank {
+      // Behind an operator that says nothing of its axes, folding say, a convolution says that they are places.
+      let known = kind(from.axes[axis]) == .other ? [] : from.axes[axis]
+      axes.append(place(known, whole[axis], shape[axis]))
+    }
     return AxisLayout(axes)
   }
 

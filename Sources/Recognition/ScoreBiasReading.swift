@@ -41,7 +41,8 @@ enum ScoreBiasReading {
         if Self.isBanded(hidden, tensor.dims) { isBanded = true }
         continue
       }
-      if elements.allSatisfy({ $0 == 0 }) { continue }
+      // What is the same for all keys changes no probability.
+      if let first = elements.first, elements.allSatisfy({ $0 == first }) { continue }
       let hidden = elements.map { $0 <= -1e4 }
       // Biases by distance may stand in the same constant.
       if isCausal(hidden, tensor.dims) { causal = true }

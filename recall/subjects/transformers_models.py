@@ -167,7 +167,7 @@ hf("pix2struct", "Pix2StructVisionModel", "Pix2StructVisionConfig", inputs=lambd
 hf("perceiver", "PerceiverModel", "PerceiverConfig", inputs=lambda: (torch.randn(2, 20, 32),), num_latents=6, d_latents=32, d_model=32, num_blocks=1, num_self_attends_per_block=2, num_self_attention_heads=4, num_cross_attention_heads=1)
 hf("xclip_vision", "XCLIPVisionModel", "XCLIPVisionConfig", inputs=lambda: (torch.randn(4, 3, 32, 32),), **TINY, num_frames=4, mit_hidden_size=32, mit_intermediate_size=64, mit_num_hidden_layers=1, mit_num_attention_heads=4)
 hf("idefics3_vision", "Idefics3VisionTransformer", "Idefics3VisionConfig", **TINY)
-hf("phi4_vision", "Phi4MultimodalVisionModel", "Phi4MultimodalVisionConfig", **TINY)
+hf("phi4_vision", "Phi4MultimodalVisionModel", "Phi4MultimodalVisionConfig", pick=lambda m, x: m(x).pooler_output, **TINY)
 hf("llama4_vision", "Llama4VisionModel", "Llama4VisionConfig", inputs=image(32), **{**TINY, "intermediate_size": 128}, vision_output_dim=32, projector_input_dim=32, projector_output_dim=32, pixel_shuffle_ratio=0.5)
 hf("sam2_hiera", "Sam2HieraDetModel", "Sam2HieraDetConfig", inputs=image(64), image_size=[64, 64], hidden_size=16, num_attention_heads=1, blocks_per_stage=[1, 2, 2, 1], embed_dim_per_stage=[16, 32, 64, 128], num_attention_heads_per_stage=[1, 2, 4, 8], window_size_per_stage=[4, 2, 4, 2], global_attention_blocks=[4], window_positional_embedding_background_size=[4, 4], patch_kernel_size=[7, 7])
 hf("imagegpt", "ImageGPTModel", "ImageGPTConfig", inputs=words(16), vocab_size=99, n_positions=20, n_embd=32, n_layer=2, n_head=4, pick=lambda m, x: m(x, use_cache=False).last_hidden_state)

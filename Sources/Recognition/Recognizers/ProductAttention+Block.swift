@@ -3,6 +3,27 @@ internal import Inference
 internal import Operators
 internal import Tensors
 
+extension GraphView {
+  /// Products of an attention map with constants, positions of values say, beside the product with the values.
+  fileprivate func tables(weighedBy map: ValueID?) -> [NodeID] {
+    var pending = [map].compactMap { $0 }
+    var passed: [NodeID] = []
+    var found: [NodeID] = []
+    while let value = pending.popLast(), passed.count < 16 {
+      for id in uses.readers(of: value) {
+        let node = graph[id]
+        if node.op == .matrix(.matMul), let a = node.input(0), let b = node.input(1), !isActivation(a == value ? b : a) {
+          found.append(id)
+        } else if Rearrangement.isRearrangement(node), let output = node.output(0) {
+          passed.append(id)
+          pending.append(output)
+        }
+      }
+    }
+    return found.isEmpty ? [] : passed + found
+  }
+}
+
 /// What a product of queries and keys under a softmax says as a block.
 extension ProductAttention {
   /// - Throws: where operands do not fit together.
@@ -28,6 +49,7 @@ extension ProductAttention {
 
     var nodes = Set(chain.nodes + meeting.nodes + [anchor, product, meeting.node] + query.nodes + key.nodes + value.nodes)
     nodes.formUnion(branch?.nodes ?? [])
+    nodes.formUnion(view.tables(weighedBy: view.graph[anchor].output(0)))
     // What is computed to be added to the scores, or to multiply probabilities, belongs to the block.
     let inner: Set<ValueID> = [queryValue, keyValue, valueValue, query.source, key.source, value.source]
     for extra in chain.biases.map(\.value) + meeting.gates where view.isActivation(extra) {

@@ -134,6 +134,7 @@ enum ProjectedScores {
       let start = extra.last.flatMap { view.graph[$0].output(0) } ?? view.graph[meeting.node].output(0)
       let branch = start.map { view.branch(from: $0, own: Set([keys.linear, value.linear].compactMap { $0 })) }
       var all = Set(chain.nodes + meeting.nodes + [anchor, meeting.node] + keys.nodes + value.nodes + extra + nodes)
+      if let asking { all.formUnion(view.operandTrace(asking).nodes) }
       all.formUnion(branch?.nodes ?? [])
       let linears = Set([keys.linear, value.linear, branch?.linear].compactMap { $0 })
       var parameters = view.parameterCount(branch?.linear, bias: branch?.bias)
