@@ -83,6 +83,7 @@ public enum Inspection {
     let facts = model.recognized.architecture
     return ArchitectureSummary(
       likeness: facts.likeness, evidence: facts.evidence, patchSize: facts.patchSize, grid: facts.grid, prefixTokens: facts.prefixTokens,
+      registerTokens: facts.registerTokens,
       stages: facts.stages.map { ArchitectureSummary.Stage(blocks: $0.blocks, tokens: $0.tokens, width: $0.width) }, norm: facts.norm.rawValue,
       layerScale: facts.layerScale, positionEmbedding: facts.positionEmbedding, averagedHeads: facts.averagedHeads, classes: facts.classes)
   }

@@ -18,6 +18,8 @@ public struct ArchitectureFacts: Sendable, Hashable {
   /// Height and width of a patch; empty where no convolution cuts the image into patches.
   public var patchSize: [Int] = []
   public var prefixTokens = 0
+  /// Prefix tokens that no output reads, where one reads others: registers (Darcet et al. 2024).
+  public var registerTokens = 0
   public var grid: [Int] = []
   public var stages: [Stage] = []
   public var norm = NormPlacement.none
@@ -39,6 +41,7 @@ public struct ArchitectureFacts: Sendable, Hashable {
     let attending = found.blocks.filter { $0.family != .channelGate && $0.family != .spatialGate && $0.family != .classAttention }
     if let stem = PatchEmbedding.stem(view) { (patchSize, grid) = (stem.patch, stem.grid) }
     prefixTokens = found.geometry?.prefixTokens ?? 0
+    if let geometry = found.geometry { registerTokens = ArchitectureFacts.registerTokens(view, geometry) }
     // What learned queries gather at the end is a head, no stage.
     for block in attending where !block.traits.contains("learned queries") {
       let tokens = block.queryTokens.value.map { $0 &* block.geometry.groups }
@@ -139,7 +142,9 @@ public struct ArchitectureFacts: Sendable, Hashable {
   private static func hasPositionEmbedding(_ view: GraphView, grid: [Int], prefix: Int, suffix: Int) -> Bool {
     guard grid.count == 2 else { return false }
     let patches = grid[0] &* grid[1]
-    let counts = [patches, patches &+ prefix, patches &+ prefix &+ suffix]
+    // Registers may join the tokens behind their positions.
+    guard patches > 0, prefix >= 0, suffix >= 0 else { return false }
+    let counts = patches...(patches &+ prefix &+ suffix)
     for (_, node) in view.graph.liveNodes.prefix(400) where node.op == .binary(.add) {
       guard let c = node.input(1), !view.isActivation(c), let dims = view.shape(c)?.concrete, dims.count >= 2, (dims.last ?? 1) > 1,
         let output = node.output(0),
@@ -149,6 +154,22 @@ public struct ArchitectureFacts: Sendable, Hashable {
       if dims.dropLast().contains(where: { counts.contains($0) && $0 > 1 }) || dims.suffix(2) == grid { return true }
     }
     return false
+  }
+
+  /// Prefix tokens that are not read by themselves, where others are: a class token is cut out for its head, as is one for
+  /// distillation.
+  private static func registerTokens(_ view: GraphView, _ geometry: TokenGeometry) -> Int {
+    guard geometry.prefixTokens > 1 else { return 0 }
+    var read = Set<Int>()
+    for (_, node) in view.graph.liveNodes {
+      guard case .layout(.slice) = node.op, let x = node.input(0), let output = node.output(0), view.isActivation(x), let whole = view.shape(x),
+        let part = view.shape(output), whole.rank == part.rank, let start = node.input(1).flatMap({ view.typed.constant($0)?.integers() }), start.count == 1,
+        whole.dims.indices.contains(where: { whole[$0].value == geometry.tokens && part[$0] == 1 })
+      else { continue }
+      read.insert(start[0])
+    }
+    let count = read.count { (0..<geometry.prefixTokens).contains($0) }
+    return count == 0 ? 0 : geometry.prefixTokens - count
   }
 
   /// Whether a value lies as sample, channel, row and column, or with channels last: unlike queries and keys, rows are
@@ -185,7 +206,8 @@ public struct ArchitectureFacts: Sendable, Hashable {
     func say(_ name: String, _ facts: String?...) { (likeness, evidence) = (name, facts.compactMap { $0 }) }
     let gates = has(.channelGate) ? "\(count(.channelGate)) channel gates" : nil
     let plain = found.blocks.filter { $0.family == .selfAttention }
-    let prefix = prefixTokens > 0 ? "\(prefixTokens) prefix token\(prefixTokens == 1 ? "" : "s")" : nil
+    let registers = registerTokens > 0 ? ", \(registerTokens) of them registers" : ""
+    let prefix = prefixTokens > 0 ? "\(prefixTokens) prefix token\(prefixTokens == 1 ? "" : "s")\(registers)" : nil
     if let (name, mechanism) = Self.ofMechanisms.first(where: { entry in found.blocks.contains { $0.mechanism == entry.mechanism } }) {
       let blocks = found.blocks.filter { $0.mechanism == mechanism }
       // Blocks with heads were attention before they were rewritten.

@@ -20,6 +20,8 @@ public struct ArchitectureSummary: Sendable, Hashable {
   public var patchSize: [Int]
   public var grid: [Int]
   public var prefixTokens: Int
+  /// Prefix tokens that no output reads, where one reads others.
+  public var registerTokens: Int
   public var stages: [Stage]
   /// `pre`, `post` or `none`.
   public var norm: String
@@ -29,14 +31,15 @@ public struct ArchitectureSummary: Sendable, Hashable {
   public var classes: Int?
 
   public init(
-    likeness: String = "", evidence: [String] = [], patchSize: [Int] = [], grid: [Int] = [], prefixTokens: Int = 0, stages: [Stage] = [],
-    norm: String = "none", layerScale: Bool = false, positionEmbedding: Bool = false, averagedHeads: Int = 0, classes: Int? = nil
+    likeness: String = "", evidence: [String] = [], patchSize: [Int] = [], grid: [Int] = [], prefixTokens: Int = 0, registerTokens: Int = 0,
+    stages: [Stage] = [], norm: String = "none", layerScale: Bool = false, positionEmbedding: Bool = false, averagedHeads: Int = 0, classes: Int? = nil
   ) {
     self.likeness = likeness
     self.evidence = evidence
     self.patchSize = patchSize
     self.grid = grid
     self.prefixTokens = prefixTokens
+    self.registerTokens = registerTokens
     self.stages = stages
     self.norm = norm
     self.layerScale = layerScale
@@ -49,7 +52,7 @@ public struct ArchitectureSummary: Sendable, Hashable {
     func sizes(_ list: [Int]) -> JSONValue { .array(list.map(JSONValue.integer)) }
     return [
       "likeness": .string(likeness), "evidence": .array(evidence.map(JSONValue.string)), "patch_size": sizes(patchSize), "grid": sizes(grid),
-      "prefix_tokens": .integer(prefixTokens),
+      "prefix_tokens": .integer(prefixTokens), "register_tokens": .integer(registerTokens),
       "stages": .array(stages.map { ["blocks": .integer($0.blocks), "tokens": .init($0.tokens), "width": .init($0.width)] }), "norm": .string(norm),
       "layer_scale": .bool(layerScale), "position_embedding": .bool(positionEmbedding), "averaged_heads": .integer(averagedHeads),
       "classes": .init(classes),

@@ -37,6 +37,8 @@ import Testing
       if let geometry = found.geometry {
         lines.append("tokens: \(geometry.prefixTokens) + \(geometry.gridHeight) x \(geometry.gridWidth) + \(geometry.suffixTokens)")
       }
+      let facts = found.architecture
+      if facts.registerTokens > 0 { lines.append("registers: \(facts.registerTokens)\(facts.positionEmbedding ? ", positions added" : "")") }
       return lines.isEmpty ? ["nothing found"] : lines
     }
     #expect(problems.isEmpty, "\(problems.joined(separator: "\n"))")
