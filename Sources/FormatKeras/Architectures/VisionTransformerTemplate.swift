@@ -16,6 +16,7 @@ struct VisionTransformerTemplate {
     let prefixes = ["cls_token", "dist_token", "reg_token"].compactMap { name in weights.weights[name].map { (name, $0) } }
     for (name, tensor) in prefixes { try KerasBuilder.check(tensor, [1, nil, width], name) }
     let prefixCount = prefixes.reduce(0) { $0 + $1.1.dims[1] }
+    let registers = prefixes.first { $0.0 == "reg_token" }?.1.dims[1] ?? 0
     let depth = weights.count("blocks")
     let epsilon = weights.epsilon ?? 1e-6
 
@@ -26,7 +27,6 @@ struct VisionTransformerTemplate {
       let table = try weights.tensor("pos_embed", [1, nil, width])
       positions = table
       // For all tokens; without places for registers, or for any of those in front, where that makes a square and the other does not.
-      let registers = weights.weights["reg_token"]?.dims[1] ?? 0
       let counts = [table.dims[1] - prefixCount, table.dims[1] - prefixCount + registers, table.dims[1]]
       tokens = counts.first { VisionTransformerTemplate.side($0) != nil } ?? counts[0]
     } else if let table = weights.weights["blocks.0.attn.relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"],
@@ -46,7 +46,6 @@ struct VisionTransformerTemplate {
     b.e.scope = "embed"
     // Positions for patches alone; for all tokens; or, with registers put in afterwards, for all but those.
     let positionCount = positions?.dims[1] ?? 0
-    let registers = weights.weights["reg_token"]?.dims[1] ?? 0
     let addsFirst = positionCount == tokens && prefixCount > 0
     let addsBeforeRegisters = !addsFirst && registers > 0 && positionCount == tokens + prefixCount - registers
     if addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
