@@ -220,7 +220,7 @@ struct StateDictionary {
       for rows in 1..<4096 where count % rows == 0 && rows * patch[2] == count / rows * patch[3] { return (rows, count / rows) }
     }
     throw Failure(
-      .missingPart, counts.isEmpty ? "the weights do not tell a grid of patches" : "\(counts[0]) patches are no square grid",
+      .architectureOpen, counts.isEmpty ? "the weights do not tell a grid of patches" : "\(counts[0]) patches are no square grid",
       advice: "give the image's size: --shape x=1,C,H,W")
   }
 
@@ -240,7 +240,7 @@ struct StateDictionary {
       told ?? options.heads ?? option("num_attention_heads", "num_heads")?.int ?? publishedHeads(width)
     guard let known else {
       throw Failure(
-        .missingPart, "no weight tells how many attention heads a width of \(width) has",
+        .architectureOpen, "no weight tells how many attention heads a width of \(width) has",
         advice: "give --heads N, or a config.json with num_attention_heads beside the weights")
     }
     guard known > 0, width % known == 0 else {

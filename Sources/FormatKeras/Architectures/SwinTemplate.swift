@@ -22,11 +22,13 @@ struct SwinTemplate {
       throw Failure(.shapeMismatch, "\(stages) stages of patches of \(patch[2]) x \(patch[3])")
     }
     let window = try window()
-    var size = [window.rows * patch[2] << (stages - 1), window.columns * patch[2] << (stages - 1)]
+    // As all published ones: the last stage is one window, and the first has several, or nothing would be shifted.
+    let windows = 1 << max(stages - 1, 1)
+    var size = [window.rows * patch[2] * windows, window.columns * patch[2] * windows]
     if let given = weights.imageSize {
       size = given
     } else {
-      weights.assume("images are \(size[0]) x \(size[1]), of which the last stage is one window; --shape x=1,C,H,W gives another size")
+      weights.assume("images are \(size[0]) x \(size[1]), of few windows in the last stage; --shape x=1,C,H,W gives another size")
     }
     guard size.allSatisfy({ $0 > 0 && $0 < 1 << 16 && $0 % patch[2] == 0 }) else { throw Failure(.badAttribute, "an image of \(size[0]) x \(size[1])") }
     var b = TorchBuilder(weights, name: isSecond ? "swinv2" : "swin")
@@ -74,12 +76,12 @@ struct SwinTemplate {
     if let table = weights.weights["\(attention).relative_position_bias_table"] {
       if let side = VisionTransformerTemplate.side(table.dims[0]), side % 2 == 1 { return ((side + 1) / 2, (side + 1) / 2) }
       throw Failure(
-        .shapeMismatch, "\(Shape(table.dims)) relative biases are those of no square window",
+        .architectureOpen, "\(Shape(table.dims)) relative biases are those of no square window",
         advice: "give a config.json with window_size: [rows, columns]")
     }
     guard let side = known.lazy.compactMap({ $0 }).first else {
       throw Failure(
-        .missingPart, "no weight tells the size of windows",
+        .architectureOpen, "no weight tells the size of windows",
         advice: "give a config.json with window_size, or with timm's architecture such as swinv2_tiny_window8_256, beside the weights or as --config")
     }
     guard (1..<1024).contains(side) else { throw Failure(.badAttribute, "windows of \(side) x \(side)") }
