@@ -31,7 +31,7 @@ struct KerasHubModel {
       throw Failure(.missingPart, "the configuration has no backbone or no number of classes", at: .element(className))
     }
     let prefix = className.hasPrefix("DeiT") ? "dei_t" : "vi_t"
-    let tokens = try backbone(inner, input, root.sub("backbone", ["backbone", "layers/\(prefix)_backbone"]).named(root.name), &builder)
+    let tokens = try backbone(inner, input, root.part("\(prefix)_backbone", ["backbone", "layers/\(prefix)_backbone"]).named(root.name), &builder)
     let pooled: ValueID
     builder.e.scope = "pooler"
     switch config["pooling"]?.string ?? "token" {
@@ -44,7 +44,7 @@ struct KerasHubModel {
     if let units = config["intermediate_dim"]?.int {
       let inner = try layer(
         "Dense", ["units": .integer(units), "activation": .string("tanh")],
-        root.sub("pre_logits", ["intermediate_layer", place]).named(root.name.joined("pre_logits")),
+        root.part("pre_logits", ["intermediate_layer", place]).named(root.name.joined("pre_logits")),
         dtype: config["dtype"])
       features = try call(inner, pooled, &builder)
       place += "_1"
@@ -52,7 +52,7 @@ struct KerasHubModel {
     let activation = config["activation"] ?? .string("linear")
     let head = try layer(
       "Dense", ["units": .integer(classes), "activation": activation],
-      root.sub("output_dense", ["output_dense", place]).named(root.name.joined("predictions")),
+      root.part("predictions", ["output_dense", place]).named(root.name.joined("predictions")),
       dtype: config["dtype"])
     return try call(head, features, &builder)
   }
@@ -127,7 +127,7 @@ struct KerasHubModel {
     guard given.count == 4, zip(given.dropFirst(), image).allSatisfy({ $0.value == $1 }) else {
       throw Failure(.shapeMismatch, "images of \(Shape(given)) for a model of \(image)", at: .element(className))
     }
-    let embedding = root.sub("embeddings", ["layers/\(prefix)_\(isDistilled ? "embeddings" : "patching_and_embedding")"]).named(
+    let embedding = root.part("\(word)_patching_and_embedding", ["layers/\(prefix)_\(isDistilled ? "embeddings" : "patching_and_embedding")"]).named(
       root.name.joined("\(word)_embeddings"))
     var conv: [String: JSON] = ["filters": .integer(hidden), "padding": .string("valid"), "use_bias": .bool(isDistilled || flag("use_patch_bias"))]
     conv["kernel_size"] = .array(patch.map { .integer($0) })
@@ -156,35 +156,44 @@ struct KerasHubModel {
         ? try own("position_embedding", 2, [1, count, hidden], embedding)
         : try own("position_embedding", 0, [count, hidden], embedding.sub("position_embedding", ["position_embedding"])), "Positions")
 
-    let encoder = root.sub("encoder", ["layers/\(prefix)_encoder"]).named(root.name.joined("\(word)_encoder"))
+    let encoder = root.part("\(word)_encoder", ["layers/\(prefix)_encoder"]).named(root.name.joined("\(word)_encoder"))
     let normalization: [String: JSON] = ["epsilon": .number(epsilon)]
     for index in 0..<layers {
       let attribute = "encoder_layers/\(prefix)_encoder_block" + (index == 0 ? "" : "_\(index)")
       let name = isDistilled ? "\(encoder.name)/\(index)" : "\(encoder.name)/transformer_block_\(index + 1)"
-      let block = encoder.sub("block", [attribute]).named(name)
-      func part(_ name: String) -> LayerPath { block.sub(name, [name]) }
-      var y = try call(try layer("LayerNormalization", normalization, part("layer_norm_1")), x, &builder)
+      let block = encoder.sub("transformer_block_\(index + 1)", [attribute]).named(name)
+      func normal(_ number: Int) -> LayerPath { block.sub("ln_\(number)", ["layer_norm_\(number)"]).named("\(name)/layer_norm_\(number)") }
+      let attention = block.sub("mha", ["mha"])
+      var y = try call(try layer("LayerNormalization", normalization, normal(1)), x, &builder)
       y = try call(
         try layer(
           "MultiHeadAttention",
           ["num_heads": .integer(heads), "key_dim": .integer(hidden / heads), "use_bias": .bool(flag("use_mha_bias"))],
-          isDistilled ? part("mha").named(name) : part("mha")), y, &builder, copies: 2)
+          isDistilled ? attention.named(name) : attention), y, &builder, copies: 2)
       builder.e.scope = name
       x = try builder.e.add(x, y)
-      y = try call(try layer("LayerNormalization", normalization, part("layer_norm_2")), x, &builder)
-      let first = isDistilled ? block.sub("mlp", ["mlp/dense"]) : block.sub("mlp/dense_1", ["mlp/dense_1"])
-      let second = isDistilled ? block.sub("output", ["output_layer/dense"]) : block.sub("mlp/dense_2", ["mlp/dense_2"])
+      y = try call(try layer("LayerNormalization", normalization, normal(2)), x, &builder)
+      let (one, two) = (block.sub("mlp", ["mlp"]), isDistilled ? block.sub("output_layer", ["output_layer"]) : block.sub("mlp", ["mlp"]))
+      let first = isDistilled ? one.sub("dense", ["dense"]).named("\(name)/mlp") : one.sub("dense_1", ["dense_1"])
+      let second = isDistilled ? two.sub("output", ["dense"]).named("\(name)/output") : two.sub("dense_2", ["dense_2"])
       let bias = JSON.bool(isDistilled || flag("use_mlp_bias"))
       y = try call(try layer("Dense", ["units": .integer(inner), "activation": .string("gelu"), "use_bias": bias], first), y, &builder)
       y = try call(try layer("Dense", ["units": .integer(hidden), "use_bias": bias], second), y, &builder)
       builder.e.scope = name
       x = try builder.e.add(x, y)
     }
-    return try call(try layer("LayerNormalization", normalization, encoder.sub("layer_norm", ["layer_norm"])), x, &builder)
+    return try call(try layer("LayerNormalization", normalization, encoder.sub("ln", ["layer_norm"]).named("\(encoder.name)/layer_norm")), x, &builder)
   }
 }
 
 extension LayerPath {
+  /// A layer of the model that lies here; one of the outermost model has a group of its own in the legacy layout.
+  fileprivate func part(_ name: String, _ attributes: [String]) -> LayerPath {
+    var result = sub(name, attributes)
+    if group.isEmpty { (result.group, result.inner) = (name, []) }
+    return result
+  }
+
   func named(_ name: String) -> LayerPath {
     var result = self
     result.name = name

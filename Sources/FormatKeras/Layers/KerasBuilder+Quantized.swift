@@ -15,7 +15,8 @@ struct KernelQuantization {
     var policy = call.config["dtype"]?["config"]
     if let map = policy?["policy_map"]?.object {
       // One policy for each layer, by the names from the model down.
-      policy = map.first { path.name == $0.key || path.name.hasSuffix("/" + $0.key) }?.value["config"]
+      let place = ([path.group] + path.inner).joined(separator: "/")
+      policy = map.first { place == $0.key || place.hasSuffix("/" + $0.key) }?.value["config"]
     }
     let named = policy?["name"]?.string ?? call.config["dtype"]?.string ?? ""
     let mode = policy?["mode"]?.string ?? named.split(separator: "_").first.map(String.init) ?? ""
