@@ -29,6 +29,9 @@ extension DiagnosticCode {
     2007, "attribute is wrong", help: "An operator's attribute has the wrong type or a value the operator does not allow.")
   public static let notExpressible = DiagnosticCode(
     2008, "graph cannot be expressed in the target format", help: "The output format has no way to say what the graph says.")
+  public static let widenedArithmetic = DiagnosticCode(
+    2009, "arithmetic is written in another type", .note, refusesInput: false,
+    help: "Few programs compute in bfloat16; `vitconv convert --bfloat16 keep` leaves the arithmetic as it is.")
 
   // 3: graph and shapes
   public static let duplicateName = DiagnosticCode(3001, "a value is defined twice", help: "Each value of a graph has one definition.")
@@ -86,7 +89,7 @@ extension DiagnosticCode {
 
   public static let all: [DiagnosticCode] = [
     fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
-    malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
+    malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible, widenedArithmetic,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
     nonFiniteWeight, nearMiss, unusualAttention, knownFault,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,

@@ -34,6 +34,16 @@ struct Console: Sendable {
     if options.verbose { try? StandardStream.error.write("vitconv: \(text.printable)\n") }
   }
 
+  /// `vitconv: note: FILE: what is to be known (VCnnnn)`, for each; nothing when quiet.
+  func report(_ findings: [Diagnostic], of file: String) {
+    guard !options.quiet else { return }
+    for finding in findings {
+      let place = finding.at.description.isEmpty ? "" : " (\(finding.at.description.printable))"
+      try? StandardStream.error.write(
+        "vitconv: \(finding.level.rawValue): \(file.printable): \(finding.message.printable)\(place) (\(finding.code.id))\n\(finding.code.help)\n")
+    }
+  }
+
   /// `vitconv: error: FILE: what is wrong (VCnnnn)` and, where something can be done about it, what.
   static func report(_ failure: Failure) {
     var line = failure.at.file.map { "\($0.printable): " } ?? ""
