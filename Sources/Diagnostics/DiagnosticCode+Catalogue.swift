@@ -29,8 +29,13 @@ extension DiagnosticCode {
     2007, "attribute is wrong", help: "An operator's attribute has the wrong type or a value the operator does not allow.")
   public static let notExpressible = DiagnosticCode(
     2008, "graph cannot be expressed in the target format", help: "The output format has no way to say what the graph says.")
+  public static let architectureOpen = DiagnosticCode(
+    2009, "weights leave their architecture open", help: "No weight tells what the model needs; the message says what to give: --heads, --config or --shape.")
+  public static let openChoice = DiagnosticCode(
+    2010, "weights leave a choice open", .note, refusesInput: false,
+    help: "The file holds weights without their architecture, and what was chosen changes results; a config.json beside it, or an option, tells otherwise.")
   public static let widenedArithmetic = DiagnosticCode(
-    2009, "arithmetic is written in another type", .note, refusesInput: false,
+    2011, "arithmetic is written in another type", .warning, refusesInput: false,
     help: "Few programs compute in bfloat16; `vitconv convert --bfloat16 keep` leaves the arithmetic as it is.")
 
   // 3: graph and shapes
@@ -78,6 +83,8 @@ extension DiagnosticCode {
   public static let indexOutOfRange = DiagnosticCode(6007, "index out of range", help: "Gather or Scatter was given an index outside the axis.")
   public static let runLimit = DiagnosticCode(
     6008, "a run limit is exceeded", help: "A loop goes on without end, or the run takes longer than it was allowed.")
+  public static let nothingToRun = DiagnosticCode(
+    6009, "file has weights and no graph", help: "Weights are listed and copied; what runs a model needs its architecture.")
 
   // 7: usage
   public static let usage = DiagnosticCode(7001, "wrong usage", help: "See `vitconv --help`.")
@@ -89,11 +96,13 @@ extension DiagnosticCode {
 
   public static let all: [DiagnosticCode] = [
     fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
-    malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible, widenedArithmetic,
+    malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
+    architectureOpen, openChoice, widenedArithmetic,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
     nonFiniteWeight, nearMiss, unusualAttention, knownFault,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,
     operatorNotRunnable, badRunInput, kernelFailure, nonFiniteSample, outOfMemory, modelsDiffer, indexOutOfRange, runLimit,
+    nothingToRun,
     usage, rewriteUnknown, rewriteParameter,
     internalError,
   ]

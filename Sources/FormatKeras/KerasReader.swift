@@ -15,6 +15,8 @@ public struct CheckpointOptions: Sendable {
   public var customLayers: String?
   /// Height and width of images, where no weight tells them.
   public var imageSize: [Int]?
+  /// Whether weights are listed, with the question as a finding, where it stays open what their architecture needs.
+  public var listsOpenWeights = false
   public init() {}
 }
 
@@ -332,9 +334,25 @@ struct Checkpoint {
     guard !weights.isEmpty || !files.isEmpty else { throw Failure(.missingPart, "the file holds no arrays", at: .init(file: source.name)) }
     let names = metadata ?? [:]
     let dictionary = StateDictionary(weights, options: options, configuration: configuration)
-    if let graph = try dictionary.graph() {
+    var made: Graph?
+    do throws(Failure) {
+      made = try dictionary.graph()
+    } catch {
+      guard error.code == .architectureOpen, options.listsOpenWeights else { throw error }
+      sink.report(Diagnostic(error.code, [error.message, error.advice].compactMap { $0 }.joined(separator: ": "), at: error.at, level: .warning))
+      return try listing().recording(weights, names)
+    }
+    if let graph = made {
       let unread = dictionary.unreadOfBlocks
-      if unread.isEmpty { return graph.recording(weights, names) }
+      if unread.isEmpty {
+        for sentence in dictionary.assumptions { sink.report(.openChoice, "no weight tells it: \(sentence)") }
+        if let first = dictionary.unreadElsewhere.first {
+          let count = dictionary.unreadElsewhere.count
+          sink.report(
+            Diagnostic(.openChoice, "'\(graph.name)' has no '\(first)' (\(count) such arrays), which are left out", at: .element(first), level: .warning))
+        }
+        return graph.recording(weights, names)
+      }
       sink.report(
         Diagnostic(
           .unknownOperator,

@@ -16,7 +16,7 @@ public enum BFloat16Arithmetic: String, Sendable, CaseIterable {
     let open = (try? graph.inliningCalls()) ?? graph
     guard open.computes(in: .bfloat16) else { return graph }
     sink.report(
-      .widenedArithmetic, "bfloat16 arithmetic is written as float32, with bfloat16 weights cast where they are read; inputs and outputs are float32")
+      .widenedArithmetic, "bfloat16 arithmetic is written as float32, with bfloat16 weights cast where they are read; --bfloat16 keep leaves it as it is")
     return try BFloat16Arithmetic.withoutIdleCasts(try open.widened(.bfloat16), shapes)
   }
 

@@ -149,6 +149,8 @@ struct OutputBranch {
       let readers = view.uses.readers(of: value)
       if let add = readers.first(where: { view.graph[$0].op == .binary(.add) && view.graph[$0].inputs.allSatisfy { $0.map { view.isActivation($0) } ?? false } }
       ) {
+        // What is made of the result joins it in the next residual block, not in this one.
+        if let other = view.graph[add].inputs.compactMap({ $0 }).first(where: { $0 != value }), view.isMade(other, from: value) { return }
         residualAdd = view.original(of: add)
         residualSum = view.graph[add].output(0).flatMap { view.original(of: $0) }
         return

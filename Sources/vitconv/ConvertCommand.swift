@@ -115,7 +115,7 @@ struct ConvertCommand: ParsableCommand {
     request.common = precision.applied(to: common.request(scaling: sampleOptions.scaling))
     let result = try Conversion.convert(request)
     if let report { try AtomicOutput.write([.bytes(Array((result.json.text + "\n").utf8))], to: report, protecting: [model]) }
-    console.report(result.findings, of: output)
+    for finding in result.findings { console.finding(finding) }
     try console.print(result)
     if let budget = result.budget, !budget.isKept { throw VitconvCommand.checkFailed }
   }
