@@ -149,7 +149,7 @@ extension LayerRaising {
   }
 
   /// The one axis that is larger than 1, of known size.
-  private static func biasAxis(_ dims: [Dim]) -> Int? {
+  static func biasAxis(_ dims: [Dim]) -> Int? {
     let wide = dims.indices.filter { dims[$0].value != 1 }
     guard wide.count == 1, let axis = wide.first, dims[axis].value != nil else { return nil }
     return axis
