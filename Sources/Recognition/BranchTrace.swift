@@ -79,6 +79,9 @@ extension GraphView {
           guard trace.linear == nil, node.input(0) == value, let found = permutation(id) else { continue }
           trace.permutations.append(found)
         case .layout(.pad): break
+        case .pooling(.max), .pooling(.average):
+          // A bottleneck with strides pools what its attention gives (Srinivas et al. 2021).
+          guard node.input(0) == value else { continue }
         case .cast, .clip, .unary, .normalization(.batch): break
         case .normalization:
           // A norm before the output projection is part of the block; one behind it belongs to what follows.

@@ -142,7 +142,7 @@ struct OutputBranch {
     return TokenLayout(channel: channel, tokens: tokens)
   }
 
-  /// The addition of two activations that the result reaches, through layer scale and rearrangements.
+  /// The addition of two activations that the result reaches, through layer scale, rearrangements and norms of the branch.
   private mutating func findResidual(_ view: GraphView, from value: ValueID) {
     var value = value
     for _ in 0..<8 {
@@ -160,6 +160,7 @@ struct OutputBranch {
           let node = view.graph[id]
           guard node.input(0) == value else { return false }
           if Rearrangement.isRearrangement(node) || view.isFloatCast(node) { return true }
+          if case .normalization = node.op { return true }
           return node.op == .binary(.multiply) && node.input(1).map { !view.isActivation($0) } == true
         }), let output = view.graph[next].output(0)
       else { return }

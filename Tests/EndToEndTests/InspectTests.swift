@@ -39,7 +39,7 @@ import Testing
     let outcome = try Program.run("inspect", Fixtures.path("keras/\(file)"), "--json")
     let report = try [String: Any](json: outcome.output)
     #expect((report["attention"] as? [Any])?.isEmpty == false)
-    #expect((report["findings"] as? [Any])?.isEmpty == true, "\(outcome.output)")
+    #expect(!outcome.output.contains("VC4003"), "\(outcome.output)")
   }
 
   @Test func standardInputGivesTheSameReport() throws {
