@@ -34,6 +34,9 @@ extension DiagnosticCode {
   public static let openChoice = DiagnosticCode(
     2010, "weights leave a choice open", .note, refusesInput: false,
     help: "The file holds weights without their architecture, and what was chosen changes results; a config.json beside it, or an option, tells otherwise.")
+  public static let widenedArithmetic = DiagnosticCode(
+    2011, "arithmetic is written in another type", .warning, refusesInput: false,
+    help: "Few programs compute in bfloat16; `vitconv convert --bfloat16 keep` leaves the arithmetic as it is.")
 
   // 3: graph and shapes
   public static let duplicateName = DiagnosticCode(3001, "a value is defined twice", help: "Each value of a graph has one definition.")
@@ -94,7 +97,7 @@ extension DiagnosticCode {
   public static let all: [DiagnosticCode] = [
     fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
     malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
-    architectureOpen, openChoice,
+    architectureOpen, openChoice, widenedArithmetic,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
     nonFiniteWeight, nearMiss, unusualAttention, knownFault,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,
