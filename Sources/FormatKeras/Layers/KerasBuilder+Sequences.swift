@@ -61,7 +61,7 @@ extension KerasBuilder {
       let places = (0..<count).map { Int64($0 / length * stride + $0 % length) }
       let index = e.constant("places", try Tensor(int64: places, dims: [count / length, length]))
       return [try e.emit(.indexing(.gather(axis: axis)), [x, index], "Gather")]
-    case "Scatter", "ScatterUpdate": return [try scattered(name, call, named)]
+    case "Scatter": return [try scattered(call, named)]
     case "RFFT", "IRFFT": return try realFourier(name, call, named)
     case "Real", "Conjugate": return [try value(call.argument(0, "x"), call)]
     case "Imag": return [try e.multiply(try value(call.argument(0, "x"), call), 0)]
@@ -112,29 +112,23 @@ extension KerasBuilder {
     return try e.add(low, try e.multiply(try e.subtract(try e.unsqueeze(stop, [axis]), low), shares))
   }
 
-  /// Values put to places that are constants: into zeros of a shape, or over what is there.
-  private mutating func scattered(_ name: String, _ call: LayerCall, _ named: (String) -> Argument?) throws(Failure) -> ValueID {
-    let isUpdate = name == "ScatterUpdate"
-    guard named("reduction")?.isNone ?? true, let argument = call.argument(isUpdate ? 1 : 0, "indices") else { throw call.refused("this form of scattering") }
-    let places = try value(argument, call)
-    guard let tensor = e.tensor(places), tensor.dims.count == 2, let indices = tensor.doubles() else { throw call.refused("places that are computed") }
-    let updates = try value(call.argument(isUpdate ? 2 : 1, isUpdate ? "updates" : "values"), call)
-    let target: ValueID
-    if isUpdate {
-      target = try value(call.argument(0, "inputs"), call)
-    } else {
-      guard let dims = named("shape")?.ints, let count = dims.checkedProduct, dims.allSatisfy({ $0 > 0 }), count <= 1 << 24 else {
-        throw call.wrong("'shape' is wrong")
-      }
-      // What meets at one place is added up.
-      let rows = stride(from: 0, to: indices.count, by: tensor.dims[1]).map { Array(indices[$0..<($0 + tensor.dims[1])]) }
-      guard Set(rows).count == rows.count else { throw call.refused("places that occur twice") }
-      target = try e.floats([Double](repeating: 0, count: count), dims: dims, try e.element(updates), "zeros")
+  /// Values put into zeros of a shape, at places that are constants.
+  private mutating func scattered(_ call: LayerCall, _ named: (String) -> Argument?) throws(Failure) -> ValueID {
+    let places = try value(call.argument(0, "indices"), call)
+    guard let tensor = e.tensor(places), tensor.dims.count == 2, tensor.dims[1] > 0, let indices = tensor.doubles() else {
+      throw call.refused("places that are computed")
     }
-    let rank = try e.rank(target)
-    guard tensor.dims[1] <= rank, indices.allSatisfy({ $0 >= 0 && $0 < 1e9 }) else { throw call.wrong("its places are wrong") }
+    let updates = try value(call.argument(1, "values"), call)
+    guard let dims = named("shape")?.ints, let count = dims.checkedProduct, dims.allSatisfy({ $0 > 0 }), count <= 1 << 24 else {
+      throw call.wrong("'shape' is wrong")
+    }
+    // What meets at one place is added up.
+    let rows = stride(from: 0, to: indices.count, by: tensor.dims[1]).map { Array(indices[$0..<($0 + tensor.dims[1])]) }
+    guard Set(rows).count == rows.count else { throw call.refused("places that occur twice") }
+    guard tensor.dims[1] <= dims.count, indices.allSatisfy({ $0 >= 0 && $0 < 1e9 }) else { throw call.wrong("its places are wrong") }
+    let zeros = try e.floats([Double](repeating: 0, count: count), dims: dims, try e.element(updates), "zeros")
     let whole = e.constant("places", try Tensor(int64: indices.map { Int64($0) }, dims: tensor.dims))
-    return try e.emit(.indexing(.scatterND(.none)), [target, whole, updates], "ScatterND")
+    return try e.emit(.indexing(.scatterND(.none)), [zeros, whole, updates], "ScatterND")
   }
 
   /// Fourier transforms from and to numbers without an imaginary part, of which half of the frequencies tell all.
