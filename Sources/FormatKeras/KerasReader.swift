@@ -4,6 +4,7 @@ internal import FormatHDF5
 public import GraphIR
 internal import Operators
 internal import Tensors
+internal import Zip
 
 /// What a file of weights leaves open and the user may tell.
 public struct CheckpointOptions: Sendable {
@@ -15,6 +16,8 @@ public struct CheckpointOptions: Sendable {
   public var customLayers: String?
   /// Height and width of images, where no weight tells them.
   public var imageSize: [Int]?
+  /// Whether every byte of an archive's weights is read to compare its checksum, which takes longer than to look at the model.
+  public var comparesChecksums = true
   public init() {}
 }
 
@@ -97,19 +100,23 @@ struct Checkpoint {
 
   private mutating func openArchive() throws(Failure) {
     format = "keras"
-    let archive = try ZipArchive(source, limits: limits)
+    let archive = try ZipArchive(source, names: .paths, limits: limits)
     guard let config = try archive.content(of: "config.json", limit: limits.structureBytes) else {
       throw Failure(.missingPart, "the archive has no member 'config.json'", at: .init(file: source.name), advice: "only Keras archives are read")
     }
+    guard let weights = try archive.content(of: "model.weights.h5", limit: 64 << 30) else {
+      throw Failure(.missingPart, "the archive has no member 'model.weights.h5'", at: .init(file: source.name))
+    }
+    // The table of weights is read by another process while this one parses the configuration.
+    let reading = try HDF5Reading(weights.source, in: weights.range, limits: limits)
+    try archive.compareChecksum(of: "config.json")
     configuration = try located("config.json") { () throws(Failure) in try JSON.parse(config.source.bytes(in: config.range)) }
     if let metadata = try archive.content(of: "metadata.json", limit: limits.structureBytes) {
       let json = try located("metadata.json") { () throws(Failure) in try JSON.parse(metadata.source.bytes(in: metadata.range)) }
       tell(json["keras_version"]?.string)
     }
-    guard let weights = try archive.content(of: "model.weights.h5", limit: 64 << 30) else {
-      throw Failure(.missingPart, "the archive has no member 'model.weights.h5'", at: .init(file: source.name))
-    }
-    files = [try HDF5File.read(weights.source, in: weights.range, limits: limits)]
+    if options.comparesChecksums { try archive.compareChecksum(of: "model.weights.h5") }
+    files = [try reading.finish()]
   }
 
   private func located<R>(_ element: String, _ body: () throws(Failure) -> R) throws(Failure) -> R {
@@ -231,7 +238,7 @@ struct Checkpoint {
   private mutating func adopt(_ other: String) throws(Failure) {
     let file = try ByteSource(mapping: other)
     if ZipArchive.accepts(file) {
-      let archive = try ZipArchive(file, limits: limits)
+      let archive = try ZipArchive(file, names: .paths, limits: limits)
       guard let config = try archive.content(of: "config.json", limit: limits.structureBytes) else {
         throw Failure(.missingPart, "the archive has no member 'config.json'", at: .init(file: other))
       }
