@@ -29,6 +29,8 @@ extension DiagnosticCode {
     2007, "attribute is wrong", help: "An operator's attribute has the wrong type or a value the operator does not allow.")
   public static let notExpressible = DiagnosticCode(
     2008, "graph cannot be expressed in the target format", help: "The output format has no way to say what the graph says.")
+  public static let architectureOpen = DiagnosticCode(
+    2009, "weights leave their architecture open", help: "No weight tells what the model needs; the message says what to give: --heads, --config or --shape.")
 
   // 3: graph and shapes
   public static let duplicateName = DiagnosticCode(3001, "a value is defined twice", help: "Each value of a graph has one definition.")
@@ -75,6 +77,8 @@ extension DiagnosticCode {
   public static let indexOutOfRange = DiagnosticCode(6007, "index out of range", help: "Gather or Scatter was given an index outside the axis.")
   public static let runLimit = DiagnosticCode(
     6008, "a run limit is exceeded", help: "A loop goes on without end, or the run takes longer than it was allowed.")
+  public static let nothingToRun = DiagnosticCode(
+    6009, "file has weights and no graph", help: "Weights are listed and copied; what runs a model needs its architecture.")
 
   // 7: usage
   public static let usage = DiagnosticCode(7001, "wrong usage", help: "See `vitconv --help`.")
@@ -87,10 +91,12 @@ extension DiagnosticCode {
   public static let all: [DiagnosticCode] = [
     fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
     malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
+    architectureOpen,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
     nonFiniteWeight, nearMiss, unusualAttention, knownFault,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,
     operatorNotRunnable, badRunInput, kernelFailure, nonFiniteSample, outOfMemory, modelsDiffer, indexOutOfRange, runLimit,
+    nothingToRun,
     usage, rewriteUnknown, rewriteParameter,
     internalError,
   ]

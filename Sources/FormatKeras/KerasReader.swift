@@ -18,6 +18,8 @@ public struct CheckpointOptions: Sendable {
   public var imageSize: [Int]?
   /// Whether every byte of an archive's weights is read to compare its checksum, which takes longer than to look at the model.
   public var comparesChecksums = true
+  /// Whether weights are listed, with the question as a finding, where it stays open what their architecture needs.
+  public var listsOpenWeights = false
   public init() {}
 }
 
@@ -315,31 +317,52 @@ struct Checkpoint {
     return try builder.e.finish(outputs: outputs)
   }
 
-  /// All weights as tensors of a state dictionary, keys joined with dots.
-  private func dictionary(sink: inout DiagnosticSink) throws(Failure) -> [String: Tensor] {
+  /// All arrays under the names that the file gives them.
+  private func arrays(sink: inout DiagnosticSink) -> [String: Tensor] {
     if let tensors { return tensors }
     var result: [String: Tensor] = [:]
     for file in files {
       for path in file.allDatasetPaths {
         guard let dataset = file.dataset(path) else { continue }
         switch dataset.content {
-        case .tensor(let tensor): result[path.replacing("/", with: ".")] = tensor
+        case .tensor(let tensor): result[path] = tensor
         case .refused(let reason, let code):
-          // Text and records are no weights; arrays that cannot be unpacked are told of.
-          if code != .typeMismatch { sink.report(Diagnostic(code, "the dataset '/\(path)' is left out: \(reason)", at: .element(path), level: .warning)) }
+          // Text and records are no weights; arrays that cannot be unpacked are told of as a fault.
+          sink.report(
+            Diagnostic(code, "the dataset '/\(path)' is left out: \(reason)", at: .element(path), level: code == .typeMismatch ? .note : .warning))
         }
       }
     }
     return result
   }
 
+  /// The same as a state dictionary names them: groups are what stands between dots.
+  private static func dotted(_ arrays: [String: Tensor]) -> [String: Tensor] {
+    var result: [String: Tensor] = [:]
+    for (path, tensor) in arrays {
+      let key = path.replacing("/", with: ".")
+      // A dataset may bear the name that another one's groups make.
+      result[key != path && arrays[key] != nil ? path : key] = tensor
+    }
+    return result
+  }
+
   private func weightsOnly(sink: inout DiagnosticSink) throws(Failure) -> Graph {
-    let weights = try dictionary(sink: &sink)
+    let arrays = arrays(sink: &sink)
+    let weights = Checkpoint.dotted(arrays)
     if let text = graphText { return try GraphRecord.graph(text, weights: weights) }
     guard !weights.isEmpty || !files.isEmpty else { throw Failure(.missingPart, "the file holds no arrays", at: .init(file: source.name)) }
     let names = metadata ?? [:]
     let dictionary = StateDictionary(weights, options: options, configuration: configuration)
-    if let graph = try dictionary.graph() {
+    var made: Graph?
+    do throws(Failure) {
+      made = try dictionary.graph()
+    } catch {
+      guard error.code == .architectureOpen, options.listsOpenWeights else { throw error }
+      sink.report(Diagnostic(error.code, [error.message, error.advice].compactMap { $0 }.joined(separator: ": "), at: error.at, level: .warning))
+      return try listing().recording(arrays, names)
+    }
+    if let graph = made {
       let unread = dictionary.unreadOfBlocks
       if unread.isEmpty { return graph.recording(weights, names) }
       sink.report(
@@ -347,12 +370,12 @@ struct Checkpoint {
           .unknownOperator,
           "the arrays look like those of '\(graph.name)', which has no '\(unread[0])' (\(unread.count) such): they are listed, and there is nothing to run",
           level: .note))
-      return try listing().recording(weights, names)
+      return try listing().recording(arrays, names)
     }
     sink.report(
       Diagnostic(
         .unknownOperator, "\(weights.count) arrays without an architecture: they are listed, and there is nothing to run", level: .note))
-    return try listing().recording(weights, names)
+    return try listing().recording(arrays, names)
   }
 
   /// The graph that this program wrote beside the weights.

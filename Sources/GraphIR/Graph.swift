@@ -37,6 +37,9 @@ public struct Graph: Sendable {
   @inlinable public subscript(_ id: NodeID) -> Node { nodes[id] }
   @inlinable public subscript(_ id: ValueID) -> Value { values[id] }
 
+  /// Whether this is no computation: constants alone, which a file of weights without an architecture gives.
+  public var isListing: Bool { inputs.isEmpty && order.isEmpty && !outputs.isEmpty }
+
   /// The live nodes in order.
   public var liveNodes: some Sequence<(NodeID, Node)> { order.lazy.map { ($0, nodes[$0]) } }
 

@@ -26,9 +26,9 @@ public enum Benchmarking {
     options.profiles = settings.profiles || settings.trace != nil
     let clock = ContinuousClock()
     let started = clock.now
-    var sink = DiagnosticSink()
-    let (graph, _) = try FormatRegistry.read(path, options: request.readOptions, sink: &sink)
+    let (graph, _) = try FormatRegistry.read(path, request: request)
     do throws(Failure) {
+      try graph.requireComputation()
       let inputs = try RandomInputs.make(for: graph, shapes: request.shapes, batch: settings.batch, seed: request.seed)
       let plan = try Executor(graph, options: options).plan(inputs.shapes)
       let load = started.duration(to: clock.now)
@@ -45,7 +45,9 @@ public enum Benchmarking {
       if let trace = settings.trace { try profiling.writeTrace(to: trace, protecting: path) }
       var profile: ProfileReport?
       if settings.profiles {
-        let analysis = try ModelAnalysis.read(path, shapes: inputs.shapes)
+        var shaped = request
+        shaped.shapes = inputs.shapes
+        let analysis = try ModelAnalysis.read(path, request: shaped)
         profile = profiling.report(threads: options.threads, blocks: analysis.recognized.blocks.map { ($0.name, $0.nodes) })
       }
       let error = try PrecisionError.measured(plan, inputs.values, options: options)

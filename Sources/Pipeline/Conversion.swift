@@ -1,6 +1,7 @@
 internal import Bytes
 public import Diagnostics
 internal import Execution
+internal import FormatKeras
 internal import GraphIR
 internal import Inference
 internal import Operators
@@ -51,8 +52,11 @@ public enum Conversion {
   /// Without rewrites the graph goes from reader to writer; its types are wanted for its cost alone, so that a graph
   /// whose types are not known is still copied.
   private static func copy(_ request: ConversionRequest, _ format: ModelFormat) throws(Failure) -> ConversionReport {
+    var reading = request.common
+    // A copy of weights needs no architecture.
+    reading.checkpoint.listsOpenWeights = format.holdsWeights
+    var (graph, file) = try FormatRegistry.read(request.input, request: reading)
     var sink = DiagnosticSink()
-    var (graph, file) = try FormatRegistry.read(request.input, options: request.common.readOptions, sink: &sink)
     let macs = (try? Inference.infer(graph, inputShapes: request.common.shapes, sink: &sink)).flatMap { Inspection.cost($0).macs }
     var repairs: [RepairFact] = []
     if request.repairs {

@@ -28,6 +28,8 @@ struct ModelFormat: Sendable {
   var read: @Sendable (ByteSource, String?, CheckpointOptions, inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts)
   /// nil where the format is only read.
   var write: (@Sendable (Graph, String, WritingOptions) throws(Failure) -> Void)?
+  /// Whether it is a container of weights, which may stand without an architecture.
+  var holdsWeights = false
 }
 
 /// The formats there are. A new one is one entry here and one target.
@@ -63,12 +65,12 @@ enum FormatRegistry {
           operators: GraphFacts.operatorCounts(model.graph))
       )
     },
-    write: { (graph, path, _) throws(Failure) in try WeightsWriter.writeHDF5(graph, to: path) })
+    write: { (graph, path, _) throws(Failure) in try WeightsWriter.writeHDF5(graph, to: path) }, holdsWeights: true)
 
   /// Read by the entry above; here for its way of writing.
   static let safetensors = ModelFormat(
     name: "safetensors", suffixes: [".safetensors"], recognizes: { _ in false }, read: keras.read,
-    write: { (graph, path, _) throws(Failure) in try WeightsWriter.writeSafetensors(graph, to: path) })
+    write: { (graph, path, _) throws(Failure) in try WeightsWriter.writeSafetensors(graph, to: path) }, holdsWeights: true)
 
   /// Read by the same entry.
   static let kerasArchive = ModelFormat(
@@ -93,6 +95,14 @@ enum FormatRegistry {
       )
     },
     write: { (graph, path, options) throws(Failure) in try ONNXWriter.write(graph.spelled(forOpset: options.opset), to: path) })
+
+  /// Reads a model for a command whose result has no place for what the reader finds: it is told on the way.
+  static func read(_ path: String, request: CommonRequest) throws(Failure) -> (Graph, FileFacts) {
+    var sink = DiagnosticSink()
+    let result = try read(path, options: request.readOptions, sink: &sink)
+    if let remark = request.remark { sink.diagnostics.forEach(remark) }
+    return result
+  }
 
   /// Reads a model: `-` is standard input.
   static func read(_ path: String, options: CheckpointOptions = CheckpointOptions(), sink: inout DiagnosticSink) throws(Failure) -> (Graph, FileFacts) {

@@ -27,6 +27,7 @@ public enum Inspection {
   ) throws(Failure) -> InspectReport {
     var request = request
     request.checkpoint.comparesChecksums = false
+    request.checkpoint.listsOpenWeights = true
     let model = try ModelAnalysis.read(path, request: request)
     var result = report(model, Confirmation(model, shapes: request.shapes, mode: confirm))
     if let explain { result.explanation = try explanation(explain, model) }
@@ -42,7 +43,7 @@ public enum Inspection {
       }
     var report = InspectReport(
       model: summary(model), operators: operatorCounts(model), cost: cost(model.typed), architecture: architecture(model),
-      attention: blocks(of: model, confirmation),
+      attention: model.graph.isListing ? modules(model) : blocks(of: model, confirmation),
       nearMisses: misses.map { NearMissSummary(at: nodeName($0.at, in: model.graph), lookedLike: $0.lookedLike.rawValue, refused: $0.reason) },
       findings: model.findings + findings(model, confirmation))
     // Indices are those of the blocks as they were found; one that a run contradicts leaves its place empty.
@@ -113,6 +114,22 @@ public enum Inspection {
     guard typed.untyped.isEmpty, !typed.graph.liveNodes.contains(where: { !$0.1.op.bodies.isEmpty }) else { return CostSummary() }
     let cost = typed.cost
     return CostSummary(macs: cost.macs, elementwise: cost.elementwise, activationBytesPeak: typed.activationBytesPeak)
+  }
+
+  /// How many attention blocks are found, or modules where there are weights alone.
+  static func blockCount(_ model: ModelAnalysis) -> Int { model.graph.isListing ? modules(model).count : model.recognized.blocks.count }
+
+  /// What weights without a graph tell of attention: sizes, but no tokens, no order and nothing to run.
+  private static func modules(_ model: ModelAnalysis) -> [AttentionSummary] {
+    ListedAttention.modules(of: model.graph, heads: model.givenHeads).enumerated().map { index, module in
+      var summary = AttentionSummary(
+        index: index, name: module.name, family: module.family.rawValue, mechanism: "softmax", heads: module.heads, headDim: module.headDim,
+        valueDim: module.valueDim, queryTokens: Dim(symbol: "tokens"), keyTokens: Dim(symbol: module.family == .cross ? "key_tokens" : "tokens"), scale: nil,
+        bias: module.hasPositionTable ? "constant" : "none", qkNorm: "none", causal: false, parameters: module.parameters, macs: nil, nodes: [], rewrites: [])
+      summary.traits = ["told by names and shapes of its weights: no graph says what it attends to"]
+      summary.weights = module.weights.map { WeightSummary(role: $0.role, name: model.graph[$0.value].name) }
+      return summary
+    }
   }
 
   private static func blocks(of model: ModelAnalysis, _ confirmation: Confirmation) -> [AttentionSummary] {

@@ -1,5 +1,6 @@
 internal import Canonicalization
 public import Diagnostics
+internal import FormatKeras
 public import GraphIR
 public import Inference
 public import Recognition
@@ -15,6 +16,8 @@ public struct ModelAnalysis: Sendable {
   public var canonical: TypedGraph
   public var recognized: Recognized
   public var findings: [Diagnostic]
+  /// Attention heads as the user tells them, for weights without a graph.
+  var givenHeads: Int?
 
   public var graph: Graph { typed.graph }
 
@@ -28,7 +31,9 @@ public struct ModelAnalysis: Sendable {
       // at given shapes alone stays a branch, since the model is written for all of them.
       var typed = try Inference.infer((try? graph.inliningCalls()) ?? graph, inputShapes: shapes, sink: &sink)
       if shapes.isEmpty, let open = try? typed.inliningBodies(sink: &sink) { typed = open }
-      return try ModelAnalysis(path: path, file: file, typed: typed, findings: sink.diagnostics)
+      var model = try ModelAnalysis(path: path, file: file, typed: typed, findings: sink.diagnostics)
+      model.givenHeads = request.checkpoint.heads
+      return model
     } catch {
       throw error.located(file: path)
     }

@@ -20,12 +20,12 @@ struct ModelChecks {
   mutating func checkAll() throws(Failure) {
     checkStructure()
     checkWeights()
-    try checkRun()
+    if model.graph.isListing { addNotRun("no graph tells what to compute with the weights", at: "") } else { try checkRun() }
   }
 
   /// Reading and typing went through; what they found on the way.
   private mutating func checkStructure() {
-    let counts = "\(model.graph.order.count) nodes, \(model.file.parameters) parameters, \(model.recognized.blocks.count) attention blocks"
+    let counts = "\(model.graph.order.count) nodes, \(model.file.parameters) parameters, \(Inspection.blockCount(model)) attention blocks"
     checks.append(.init(id: "structure", level: .error, passed: true, message: "read, ordered and typed: \(counts)"))
     for finding in model.findings {
       checks.append(.init(id: finding.code.id, level: finding.level, passed: finding.level < .warning, message: finding.message, at: finding.at.element ?? ""))

@@ -1,6 +1,7 @@
 internal import Bytes
 public import Diagnostics
 internal import Execution
+internal import FormatKeras
 internal import GraphIR
 internal import Inference
 internal import Operators
@@ -13,12 +14,19 @@ internal import Validation
 /// `vitconv validate`: a model alone, or held against a reference.
 public enum ModelValidation {
   public static func validate(_ request: ValidationRequest) throws(Failure) -> ValidationReport {
-    let model = try ModelAnalysis.read(request.model, request: request.common)
+    var reading = request.common
+    // Weights can be looked at alone; a comparison needs what they are the weights of.
+    reading.checkpoint.listsOpenWeights = request.reference == nil
+    let model = try ModelAnalysis.read(request.model, request: reading)
     var checks = ModelChecks(model, request)
-    do throws(Failure) { try checks.checkAll() } catch { throw error.located(file: request.model) }
+    do throws(Failure) {
+      if request.reference != nil { try model.graph.requireComputation() }
+      try checks.checkAll()
+    } catch { throw error.located(file: request.model) }
     guard let path = request.reference else { return report(request, checks.checks, nil) }
     HeapPolicy.keepFreedMemory()
     let reference = try ModelAnalysis.read(path, request: request.common)
+    do throws(Failure) { try reference.graph.requireComputation() } catch { throw error.located(file: path) }
     let versus = try ModelsCompared(reference: reference, model: model, request: request)
     let comparison = try versus.comparison()
     return report(request, checks.checks + versus.checks(comparison), comparison)

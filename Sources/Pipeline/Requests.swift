@@ -1,3 +1,4 @@
+public import Diagnostics
 internal import Execution
 public import FormatImage
 public import FormatKeras
@@ -19,6 +20,8 @@ public struct CommonRequest: Sendable {
   public var checkpoint = CheckpointOptions()
   /// Called while long work goes on.
   public var progress: ProgressHandler?
+  /// Called with what a reader found that does not stop a command whose result has no place for it.
+  public var remark: (@Sendable (Diagnostic) -> Void)?
   public init() {}
 
   /// What to read files with: a fixed input shape tells the size of images, too.

@@ -14,14 +14,13 @@ public enum Running {
     let options = request.runOptions
     let clock = ContinuousClock()
     var started = clock.now
-    var sink = DiagnosticSink()
-    let (graph, _) = try FormatRegistry.read(path, options: try readOptions(path, request, inputs: inputs), sink: &sink)
+    let (graph, _) = try FormatRegistry.read(path, request: try sized(request, path, by: inputs))
     if let foreign = graph.liveNodes.first(where: { if case .foreign = $0.1.op { true } else { false } })?.1, case .foreign(let op) = foreign.op,
       op.domain == "keras"
     {
       throw Failure(.operatorNotRunnable, "the layer class '\(op.name)' has no known computation", at: .init(file: path, element: foreign.name))
     }
-    if graph.inputs.isEmpty, graph.order.isEmpty { return try list(graph, path: path, inputs: inputs, output: output, threads: request.runOptions.threads) }
+    if graph.isListing { return try list(graph, path: path, inputs: inputs, output: output, threads: request.runOptions.threads) }
     let samples = try SampleSet.read(inputs, for: graph)
     let executor = Executor(graph, options: options)
     let loading = started.duration(to: clock.now)
@@ -61,17 +60,21 @@ public enum Running {
   }
 
   /// Where no weight tells the size of images, the given ones do.
-  private static func readOptions(_ path: String, _ request: CommonRequest, inputs: String) throws(Failure) -> CheckpointOptions {
-    var options = request.readOptions
-    guard path != "-", KerasReader.accepts(try ByteSource(mapping: path)) else { return options }
-    if options.imageSize == nil, !ImageFolder.isFolder(inputs), let first = try ArrayArchive.read(path: inputs).entries.first?.tensor, first.dims.count == 4 {
-      options.imageSize = Array(first.dims.suffix(2))
-    }
-    return options
+  private static func sized(_ request: CommonRequest, _ path: String, by inputs: String) throws(Failure) -> CommonRequest {
+    guard path != "-", request.readOptions.imageSize == nil, KerasReader.accepts(try ByteSource(mapping: path)), !ImageFolder.isFolder(inputs),
+      let first = try ArrayArchive.read(path: inputs).entries.first?.tensor, first.dims.count == 4
+    else { return request }
+    var result = request
+    result.checkpoint.imageSize = Array(first.dims.suffix(2))
+    return result
   }
 
-  /// A file of arrays without an architecture: its outputs are the arrays.
+  /// A file of arrays without an architecture: its outputs are the arrays. Whoever has inputs for it takes it for a model.
   private static func list(_ graph: Graph, path: String, inputs: String, output: String, threads: Int) throws(Failure) -> RunReport {
+    let hasInputs = ImageFolder.isFolder(inputs) ? true : !(try ArrayArchive.read(path: inputs).entries.isEmpty)
+    if hasInputs {
+      do throws(Failure) { try graph.requireComputation() } catch { throw error.located(file: path) }
+    }
     var archive = ArrayArchive()
     var ports: [PortSummary] = []
     for id in graph.outputs {
@@ -81,6 +84,16 @@ public enum Running {
     }
     try archive.write(to: output, protecting: [path, inputs])
     return RunReport(samples: 0, threads: threads, loadMilliseconds: 0, runMilliseconds: 0, outputs: ports, peakResidentBytes: Measurement.peakResidentBytes)
+  }
+}
+
+extension Graph {
+  /// - Throws: `nothingToRun` for weights without an architecture.
+  func requireComputation() throws(Failure) {
+    guard isListing else { return }
+    throw Failure(
+      .nothingToRun, "the file holds \(outputs.count) arrays, and no graph tells what to compute with them",
+      advice: "give the architecture with --config FILE, or a file that holds it")
   }
 }
 

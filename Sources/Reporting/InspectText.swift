@@ -4,12 +4,14 @@ internal import Tensors
 extension InspectReport: Report {
   public func text(_ style: TextStyle) -> String {
     [
-      model.text(style), operatorText(style), costText(style), architecture.text(style), attentionText(style), sharedText(style), nearMissText(style),
-      findingText(style),
-      explanation?.text(style),
+      model.text(style, outputs: hasGraph ? "output" : "weight"), hasGraph ? operatorText(style) : nil, hasGraph ? costText(style) : nil,
+      architecture.text(style), attentionText(style), sharedText(style), nearMissText(style), findingText(style), explanation?.text(style),
     ]
     .compactMap { $0 }.joined(separator: "\n")
   }
+
+  /// Whether there is something to compute, and not weights alone.
+  private var hasGraph: Bool { !model.inputs.isEmpty || !operators.isEmpty || model.outputs.isEmpty }
 
   private func operatorText(_ style: TextStyle) -> String? {
     let total = operators.reduce(0) { $0 + $1.count }
@@ -33,7 +35,8 @@ extension InspectReport: Report {
   private func attentionText(_ style: TextStyle) -> String {
     guard !attention.isEmpty else { return style.bold("attention") + ": none found\n" }
     let parameters = attention.reduce(0) { $0 + $1.parameters }
-    var out = style.bold("attention") + ": \(attention.count) block\(attention.count == 1 ? "" : "s"), \(Numerals.grouped(parameters)) parameters\n"
+    var out = style.bold("attention") + ": \(attention.count) block\(attention.count == 1 ? "" : "s"), \(Numerals.grouped(parameters)) parameters"
+    out += hasGraph ? "\n" : ", told by names and shapes of weights alone\n"
     // Columns in which every block says the same ordinary thing are left out.
     let showsMechanism = attention.contains { $0.mechanism != "softmax" }
     let showsNorm = attention.contains { $0.qkNorm != "none" }
@@ -123,14 +126,15 @@ extension InspectReport: Report {
 }
 
 extension ModelSummary {
-  fileprivate func text(_ style: TextStyle) -> String {
+  /// - Parameter word: what stands before an output.
+  fileprivate func text(_ style: TextStyle, outputs word: String) -> String {
     var out = style.bold(path.printable) + "\n"
     let sets = opset.map { $0.domain.isEmpty ? "opset \($0.version)" : "\($0.domain.printable) \($0.version)" }
     out += "  " + ([format.uppercased()] + sets + (producer.isEmpty ? [] : ["written by \(producer.printable)"])).joined(separator: ", ") + "\n"
     out += "  \(Numerals.grouped(parameters)) parameters, \(Numerals.bytes(bytes))\n"
     var table = TextTable([.left(""), .left("name"), .left("type")])
     for port in inputs { table.add(["input", port.name, port.typeText]) }
-    for port in outputs { table.add(["output", port.name, port.typeText]) }
+    for port in outputs { table.add([word, port.name, port.typeText]) }
     return out + table.text(style)
   }
 }

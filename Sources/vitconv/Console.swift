@@ -29,6 +29,15 @@ struct Console: Sendable {
     }
   }
 
+  /// What a reader found; notes are for those who ask for more.
+  func finding(_ finding: Diagnostic) {
+    guard !options.quiet, options.verbose || finding.level >= .warning else { return }
+    let place = finding.at.description.printable
+    let word = finding.level.rawValue
+    let shown = StandardStream.error.allowsColors && finding.level >= .warning ? "\u{1B}[33m\(word):\u{1B}[0m" : "\(word):"
+    try? StandardStream.error.write("vitconv: \(shown) \(finding.message.printable)\(place.isEmpty ? "" : " (\(place))") (\(finding.code.id))\n")
+  }
+
   /// A remark, in verbose mode.
   func remark(_ text: String) {
     if options.verbose { try? StandardStream.error.write("vitconv: \(text.printable)\n") }

@@ -100,7 +100,7 @@ struct StateDictionary {
       ?? publishedHeads(width)
     guard let known else {
       throw Failure(
-        .missingPart, "no weight tells how many attention heads a width of \(width) has",
+        .architectureOpen, "no weight tells how many attention heads a width of \(width) has",
         advice: "give --heads N, or a config.json with num_attention_heads beside the weights")
     }
     guard known > 0, width % known == 0 else {

@@ -23,8 +23,8 @@ struct SwinTemplate {
     if let given = options.imageSize {
       size = given
     } else {
-      // As all published ones: the last stage is one window.
-      let side = window * patch[2] << (stages - 1)
+      // As all published ones: the last stage is one window, and the first has several, or nothing would be shifted.
+      let side = window * patch[2] << max(stages - 1, 1)
       size = [side, side]
     }
     guard size.allSatisfy({ $0 > 0 && $0 < 1 << 16 && $0 % patch[2] == 0 }) else { throw Failure(.badAttribute, "an image of \(size[0]) x \(size[1])") }

@@ -37,7 +37,7 @@ struct VisionTransformerTemplate {
     }
     guard let tokens, let (rows, columns) = grid(tokens, patch: patch) else {
       throw Failure(
-        .missingPart, "the weights do not tell a grid of patches", advice: "give the image's size: --shape x=1,C,H,W")
+        .architectureOpen, "the weights do not tell a grid of patches", advice: "give the image's size: --shape x=1,C,H,W")
     }
 
     var b = TorchBuilder(weights, name: "vit")

@@ -61,6 +61,7 @@ struct CommonOptions: ParsableArguments {
     request.seed = seed
     request.scaling = scaling
     request.progress = Console(self).progress
+    request.remark = Console(self).finding
     return request
   }
 }
