@@ -96,11 +96,12 @@ let package = Package(
     // Where fixtures lie, and what several test targets share.
     library("TestSupport", ["GraphText", "FormatNPZ"]),
     tests("DiagnosticsTests", ["Diagnostics"]),
+    tests("ZipTests", ["Zip"]),
     tests("TensorsTests", ["Tensors", "TestSupport"]),
     tests("GraphIRTests", ["GraphIR"]),
     tests("DifferentiationTests", ["Differentiation", "Execution", "TestSupport"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
-    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Canonicalization", "GraphText", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
+    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "CHDF5", "Canonicalization", "GraphText", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
     tests("KernelsTests", ["Kernels", "CVector"]),
     tests("FormatImageTests", ["FormatImage"]),

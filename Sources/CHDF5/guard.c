@@ -178,11 +178,11 @@ static vc_h5_status collect(const vc_h5_guard *guard, uint8_t **catalogue, size_
     // Of what ended by itself this changes nothing.
     kill(guard->process, SIGKILL);
     int status = fetch(guard->process, 0);
-    bool out_of_time = taken == LATE || (WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF);
+    int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     snprintf(message, 256, "%s",
-        out_of_time                             ? "reading its structure does not come to an end"
-        : status != -1 && WIFSIGNALED(status) ? "the HDF5 library fails on its structure"
-                                                : "the HDF5 library ended early");
+        taken == LATE || number == SIGPROF   ? "reading its structure does not come to an end"
+        : number != 0 && number != SIGKILL ? "the HDF5 library fails on its structure"
+                                             : "the HDF5 library ended early");
     return VC_H5_CRASHED;
   }
   fetch_later(guard->process);

@@ -193,11 +193,5 @@ int vc_h5_close(vc_h5_writer *writer) {
 }
 
 int64_t vc_h5_open_identifiers(void) {
-  if (vc_h5_prepare()) return 0;
-  int64_t total = 0;
-  for (H5I_type_t kind = H5I_FILE; kind < H5I_NTYPES; kind++) {
-    hsize_t count = 0;
-    if (H5Inmembers(kind, &count) >= 0) total += (int64_t)count;
-  }
-  return total;
+  return vc_h5_prepare() ? 0 : H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL);
 }

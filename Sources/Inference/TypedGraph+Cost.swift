@@ -32,7 +32,8 @@ extension TypedGraph {
     /// Bytes that are freed with a value: kept when it is made.
     var sizes = HandleMap<ValueTag, Int>(count: graph.values.count, initial: 0)
     func bytes(_ value: ValueID) -> Int {
-      guard constant(value) == nil, let type = units.sized(type(of: value)), type.element.isFloatingPoint, let count = type.shape?.concrete?.checkedProduct else { return 0 }
+      guard constant(value) == nil, let type = units.sized(type(of: value)), type.element.isFloatingPoint, let count = type.shape?.concrete?.checkedProduct
+      else { return 0 }
       return type.element.byteCount(of: count) ?? 0
     }
     for value in graph.inputs { sizes[value] = bytes(value) }

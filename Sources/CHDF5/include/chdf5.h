@@ -65,5 +65,5 @@ int vc_h5_close(vc_h5_writer *writer);
 /// Why the last call of this thread failed.
 const char *vc_h5_reason(void);
 
-/// Identifiers of the library that are open in this process, by which tests see that none is left behind.
+/// Files, groups, datasets, attributes and types that are open in this process, by which tests see that none is left behind.
 int64_t vc_h5_open_identifiers(void);
