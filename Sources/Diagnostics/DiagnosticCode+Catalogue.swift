@@ -31,6 +31,12 @@ extension DiagnosticCode {
     2008, "graph cannot be expressed in the target format", help: "The output format has no way to say what the graph says.")
   public static let architectureOpen = DiagnosticCode(
     2009, "weights leave their architecture open", help: "No weight tells what the model needs; the message says what to give: --heads, --config or --shape.")
+  public static let openChoice = DiagnosticCode(
+    2010, "weights leave a choice open", .note, refusesInput: false,
+    help: "The file holds weights without their architecture, and what was chosen changes results; a config.json beside it, or an option, tells otherwise.")
+  public static let widenedArithmetic = DiagnosticCode(
+    2011, "arithmetic is written in another type", .warning, refusesInput: false,
+    help: "Few programs compute in bfloat16; `vitconv convert --bfloat16 keep` leaves the arithmetic as it is.")
 
   // 3: graph and shapes
   public static let duplicateName = DiagnosticCode(3001, "a value is defined twice", help: "Each value of a graph has one definition.")
@@ -91,7 +97,7 @@ extension DiagnosticCode {
   public static let all: [DiagnosticCode] = [
     fileUnreadable, truncated, limitExceeded, outputUnwritable, externalPathRefused, externalDataRange, archiveUnreadable, imageUnreadable,
     malformed, unknownFormat, missingPart, unknownElementType, payloadMismatch, unsupportedVersion, badAttribute, notExpressible,
-    architectureOpen,
+    architectureOpen, openChoice, widenedArithmetic,
     duplicateName, undefinedValue, cyclicGraph, operandCount, shapeMismatch, typeMismatch, sizeOverflow, unknownOperator, graphText, brokenInvariant,
     nonFiniteWeight, nearMiss, unusualAttention, knownFault,
     rewriteRefused, calibrationData, numericalFailure, budgetBroken,

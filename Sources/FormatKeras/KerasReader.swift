@@ -364,7 +364,15 @@ struct Checkpoint {
     }
     if let graph = made {
       let unread = dictionary.unreadOfBlocks
-      if unread.isEmpty { return graph.recording(weights, names) }
+      if unread.isEmpty {
+        for sentence in dictionary.assumptions { sink.report(.openChoice, "no weight tells it: \(sentence)") }
+        if let first = dictionary.unreadElsewhere.first {
+          let count = dictionary.unreadElsewhere.count
+          sink.report(
+            Diagnostic(.openChoice, "'\(graph.name)' has no '\(first)' (\(count) such arrays), which are left out", at: .element(first), level: .warning))
+        }
+        return graph.recording(weights, names)
+      }
       sink.report(
         Diagnostic(
           .unknownOperator,

@@ -1,3 +1,4 @@
+internal import Diagnostics
 public import Tensors
 
 /// Operators that run bodies.
@@ -80,6 +81,27 @@ extension Op {
     case .control(.flexAttention(let op)): [op.scoreModifier, op.probabilityModifier].compactMap { $0 }
     case .call(let call): [call.body]
     default: []
+    }
+  }
+
+  /// The operator with other bodies in their place.
+  func mappingBodies(_ transform: (Subgraph) throws(Failure) -> Subgraph) throws(Failure) -> Op {
+    switch self {
+    case .control(.branch(let then, let otherwise)):
+      return .control(.branch(then: try transform(then), otherwise: try transform(otherwise)))
+    case .control(.loop(let body)): return .control(.loop(try transform(body)))
+    case .control(.map(let body)): return .control(.map(try transform(body)))
+    case .control(.scan(var scan)):
+      scan.body = try transform(scan.body)
+      return .control(.scan(scan))
+    case .control(.flexAttention(var op)):
+      if let body = op.scoreModifier { op.scoreModifier = try transform(body) }
+      if let body = op.probabilityModifier { op.probabilityModifier = try transform(body) }
+      return .control(.flexAttention(op))
+    case .call(var call):
+      call.body = try transform(call.body)
+      return .call(call)
+    default: return self
     }
   }
 }

@@ -36,9 +36,11 @@ public enum Conversion {
       var conversion = try RunningConversion(model, request)
       for rewrite in rewrites { try conversion.apply(rewrite) }
       let comparison = try conversion.comparison()
-      try write(conversion.graph, format, request)
+      var sink = DiagnosticSink()
+      try write(conversion.graph, of: model.file, format, request, &sink)
       var report = try conversion.report(comparison)
       report.repairs = facts
+      report.findings = sink.diagnostics
       return report
     } catch {
       throw error.located(file: request.input)
@@ -64,22 +66,28 @@ public enum Conversion {
       repairs = repairFacts(mended.sites, graph)
       graph = mended.graph
     }
-    try write(graph, format, request)
+    var findings = DiagnosticSink()
+    try write(graph, of: file, format, request, &findings)
     let written = try writtenFacts(request, file)
     return ConversionReport(
-      input: request.input, output: request.output, repairs: repairs,
+      input: request.input, output: request.output, findings: findings.diagnostics, repairs: repairs,
       model: ModelChange(
         macsBefore: macs, macsAfter: macs, bytesBefore: file.byteCount, bytesAfter: written.byteCount, parametersBefore: file.parameters,
         parametersAfter: written.parameters))
   }
 
-  private static func write(_ graph: Graph, _ format: ModelFormat, _ request: ConversionRequest) throws(Failure) {
+  private static func write(
+    _ graph: Graph, of file: FileFacts, _ format: ModelFormat, _ request: ConversionRequest, _ sink: inout DiagnosticSink
+  ) throws(Failure) {
     guard let write = format.write else { throw Failure(.notExpressible, "\(format.name) is read only", at: .init(file: request.output)) }
     var options = request.writing
     options.shapes = request.common.shapes
     if options.opset != nil, format.name != FormatRegistry.onnx.name {
       throw Failure(.usage, "--opset is for ONNX files, and '\(request.output)' is \(format.name)")
     }
+    let isOfONNX = [FormatRegistry.onnx.name, FormatRegistry.graphText.name].contains(file.format)
+    let arithmetic = options.bfloat16 ?? (format.name == FormatRegistry.onnx.name && !isOfONNX ? .float32 : .keep)
+    let graph = try arithmetic.applied(to: graph, shapes: options.shapes, sink: &sink)
     try write(try options.layout.applied(to: graph, shapes: options.shapes), request.output, options)
   }
 

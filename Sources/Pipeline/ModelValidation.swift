@@ -45,6 +45,8 @@ private struct ModelsCompared {
   let model: ModelAnalysis
   let request: ValidationRequest
   private let samples: SampleSet
+  private let ports: PairedPorts
+  private let arithmetic: ComparedArithmetic
   private let bisect: Bisect
 
   /// Random samples where none are given: enough to meet most branches of a network, few enough to be quick.
@@ -56,10 +58,8 @@ private struct ModelsCompared {
     self.reference = reference
     self.model = model
     self.request = request
-    let names = (reference.graph.inputs.map { reference.graph[$0].name }, model.graph.inputs.map { model.graph[$0].name })
-    guard names.0.count == names.1.count else {
-      throw Failure(.badRunInput, "the models take \(names.1.count) and \(names.0.count) inputs", at: .init(file: request.model))
-    }
+    arithmetic = try ComparedArithmetic(reference: reference.graph, model: model.graph)
+    ports = try PairedPorts(reference: reference.typed, model: model.typed, file: request.model)
     if let path = request.samples {
       samples = try SampleSet.read(path, for: reference.graph, scaling: request.common.scaling)
     } else {
@@ -74,42 +74,49 @@ private struct ModelsCompared {
     let wanted = try SampleActivations.outputs(of: reference.graph, on: samples, options: options)
     let got: [Tensor]
     do throws(Failure) {
-      got = try SampleActivations.outputs(of: model.graph, on: renamed(samples), options: options)
+      got = try ports.outputs(try SampleActivations.outputs(of: model.graph, on: ports.inputs(samples), options: options))
     } catch { throw error.located(file: request.model) }
-    let tolerances = try outputTolerances(wanted)
+    let tolerances = try outputTolerances(wanted, got)
     var comparison = try Comparison(
       reference: zip(reference.graph.outputs, wanted).map { MeasuredOutput(reference.graph[$0].name, $1) },
-      model: zip(model.graph.outputs, got).map { MeasuredOutput(model.graph[$0].name, $1) }, labels: samples.labels, samples: samples.count,
+      model: zip(ports.outputs, got).map { MeasuredOutput(model.graph[$0.model].name, $1) }, labels: samples.labels, samples: samples.count,
       tolerances: tolerances)
     try addBlocks(to: &comparison)
     return comparison
   }
 
-  /// The samples under the model's own input names, by place.
-  private func renamed(_ samples: SampleSet) -> SampleSet {
-    var copy = samples
-    copy.inputs = [:]
-    for (a, b) in zip(reference.graph.inputs, model.graph.inputs) { copy.inputs[model.graph[b].name] = samples.inputs[reference.graph[a].name] }
-    return copy
-  }
-
-  /// What rounding explains of each output, measured where a float64 run is affordable.
-  private func outputTolerances(_ wanted: [Tensor]) throws(Failure) -> [Tolerance?] {
+  /// What rounding explains of each output, measured where a float64 run is affordable: the reference's own, and the model's
+  /// where it computes in a narrower type.
+  private func outputTolerances(_ wanted: [Tensor], _ got: [Tensor]) throws(Failure) -> [Tolerance?] {
     let count = exactSamples
     guard count > 0 else {
       let depths = reference.typed.roundingDepths()
-      return zip(reference.graph.outputs, wanted).map { Tolerance.bounded(depths[$0], reference: $1) }
+      return zip(reference.graph.outputs, wanted).map { Tolerance.bounded(depths[$0], reference: $1, arithmetic: arithmetic.type) }
     }
     let few = try samples.prefix(count)
-    var options = request.common.runOptions
-    options.precision = .reference
-    let exact = try SampleActivations.outputs(of: reference.graph, on: few, options: options)
-    var tolerances: [Tolerance?] = []
-    for (float32, float64) in zip(wanted, exact) {
-      let part = float32.dims.first == samples.count ? try float32.selecting(Array(0..<count)) : float32
-      tolerances.append(Tolerance.measured(float32: part, float64: float64, samples: count))
+    let exact = try SampleActivations.outputs(of: arithmetic.reference, on: few.typed(for: arithmetic.reference), options: preciseOptions)
+    var tolerances = try measured(wanted, exact, count)
+    if arithmetic.modelIsNarrow {
+      let own = try ports.inputs(few).typed(for: arithmetic.model)
+      let exact = try ports.outputs(try SampleActivations.outputs(of: arithmetic.model, on: own, options: preciseOptions))
+      tolerances = zip(tolerances, try measured(got, exact, count)).map { a, b in (a?.limit ?? 0) < (b?.limit ?? 0) ? b : a }
     }
     return tolerances
+  }
+
+  private func measured(_ given: [Tensor], _ exact: [Tensor], _ count: Int) throws(Failure) -> [Tolerance?] {
+    var tolerances: [Tolerance?] = []
+    for (own, precise) in zip(given, exact) {
+      let part = own.dims.first == samples.count ? try own.selecting(Array(0..<count)) : own
+      tolerances.append(Tolerance.measured(part, exact: precise, arithmetic: arithmetic.type, samples: count))
+    }
+    return tolerances
+  }
+
+  private var preciseOptions: RunOptions {
+    var options = request.common.runOptions
+    options.precision = .reference
+    return options
   }
 
   /// How many samples a float64 run can afford: at most eight, none for large models.
@@ -127,8 +134,8 @@ private struct ModelsCompared {
       block.projected.flatMap { partner[$0.output] == nil ? nil : (index, $0) }
     }
     // Many samples only of the values that blocks are judged by: all values of a large model would fill the memory.
-    let referenceValues = try activations(reference, blocks.flatMap { [$1.output] + ($1.residualSum.map { [$0] } ?? []) }, few, options)
-    let modelValues = try activations(model, blocks.compactMap { partner[$1.output] }, renamed(few), options)
+    let referenceValues = try activations(reference.graph, blocks.flatMap { [$1.output] + ($1.residualSum.map { [$0] } ?? []) }, few, options)
+    let modelValues = try activations(model.graph, blocks.compactMap { partner[$1.output] }, ports.inputs(few), options)
     let landmarks = PatchLandmarks(reference.typed)
     for (index, block) in blocks {
       guard let other = partner[block.output], let wanted = referenceValues[block.output], let got = modelValues[other], wanted.dims == got.dims else {
@@ -153,17 +160,16 @@ private struct ModelsCompared {
     let few = try samples.prefix(count > 0 ? count : Self.bisectSamples)
     var exact: [ValueID: Tensor] = [:]
     if count > 0 {
-      var precise = options
-      precise.precision = .reference
-      exact = try activations(reference, bisect.pairs.map(\.reference), few, precise)
+      exact = try activations(arithmetic.reference, bisect.pairs.map(\.reference), few.typed(for: arithmetic.reference), preciseOptions)
     }
     return bisect.firstDifference(
-      referenceValues: try activations(reference, bisect.pairs.map(\.reference), few, options),
-      modelValues: try activations(model, bisect.pairs.map(\.model), renamed(few), options), exactValues: exact, samples: few.count)
+      referenceValues: try activations(reference.graph, bisect.pairs.map(\.reference), few, options),
+      modelValues: try activations(model.graph, bisect.pairs.map(\.model), ports.inputs(few), options), exactValues: exact,
+      arithmetic: arithmetic.type, samples: few.count)
   }
 
-  private func activations(_ model: ModelAnalysis, _ values: [ValueID], _ samples: SampleSet, _ options: RunOptions) throws(Failure) -> [ValueID: Tensor] {
-    let runner = BatchRunner(model.graph, keeping: values, options: options)
+  private func activations(_ graph: Graph, _ values: [ValueID], _ samples: SampleSet, _ options: RunOptions) throws(Failure) -> [ValueID: Tensor] {
+    let runner = BatchRunner(graph, keeping: values, options: options)
     var parts: [ValueID: [Tensor]] = [:]
     try runner.run(samples) { (result, _) throws(Failure) in
       for value in values { if let tensor = result.values[value] { parts[value, default: []].append(tensor) } }

@@ -1,5 +1,6 @@
 internal import Diagnostics
 internal import GraphIR
+internal import Operators
 internal import Tensors
 
 /// Seeded inputs for a model without samples: numbers of mean 0 and variance 1, small non-negative integers.
@@ -8,26 +9,30 @@ enum RandomInputs {
     var values: [ValueID: Tensor] = [:]
     /// By input name.
     var shapes: [String: [Int]] = [:]
+
+    func arrays(_ graph: Graph) -> [String: Tensor] { Dictionary(values.map { (graph[$0.key].name, $0.value) }) { first, _ in first } }
   }
 
   /// `count` random samples, as many as fill whole batches where the graph fixes the batch.
   static func samples(for graph: Graph, count: Int, request: CommonRequest) throws(Failure) -> SampleSet {
-    let fixed = graph.inputs.lazy.compactMap { graph[$0].declaredType?.shape?.dims.first?.value }.first ?? 1
-    let batches = fixed > 0 ? (count + fixed - 1) / fixed : 1
-    var parts: [String: [Tensor]] = [:]
-    for batch in 0..<batches {
-      let made = try make(for: graph, shapes: request.shapes, batch: 1, seed: request.seed &+ UInt64(batch))
-      for (id, tensor) in made.values { parts[graph[id].name, default: []].append(tensor) }
+    let first = try make(for: graph, shapes: request.shapes, batch: 1, seed: request.seed).arrays(graph)
+    let shared = SampleAxis.shared(first, in: graph)
+    let fixed = graph.inputs.lazy.map { graph[$0].name }.first { !shared.contains($0) }.flatMap { first[$0]?.dims.first } ?? 1
+    let batches = fixed > 0 && shared.count < first.count ? (count + fixed - 1) / fixed : 1
+    var parts = first.mapValues { [$0] }
+    for batch in 1..<max(1, batches) {
+      let made = try make(for: graph, shapes: request.shapes, batch: 1, seed: request.seed &+ UInt64(batch)).arrays(graph)
+      for (name, tensor) in made where !shared.contains(name) { parts[name]?.append(tensor) }
     }
     var inputs: [String: Tensor] = [:]
-    for (name, tensors) in parts { inputs[name] = tensors[0].dims.isEmpty ? tensors[0] : try Tensor.concatenating(tensors) }
-    return try SampleSet(inputs: inputs)
+    for (name, tensors) in parts { inputs[name] = tensors.count == 1 ? tensors[0] : try Tensor.concatenating(tensors) }
+    return try SampleSet(inputs: inputs, shared: shared)
   }
 
   /// Whether there are made-up values of the input's type.
   static func canMake(_ input: Value) -> Bool {
     switch input.declaredType?.element {
-    case .float32, .float64, .float16, .int64, .int32, .uint8, .bool: true
+    case .float32, .float64, .float16, .bfloat16, .int64, .int32, .uint8, .bool: true
     default: false
     }
   }
@@ -75,6 +80,10 @@ enum RandomInputs {
     case .float32: return try Tensor(float32: numbers(count, random: &random).map { Float($0) }, dims: dims)
     case .float64: return try Tensor(float64: numbers(count, random: &random), dims: dims)
     case .float16: return try Tensor(.float16, dims: dims, values: numbers(count, random: &random).map { Float16($0) })
+    case .bfloat16:
+      let exact = try Tensor(float32: numbers(count, random: &random).map { Float($0) }, dims: dims)
+      guard let cast = Op.cast(to: .bfloat16).semantics else { return exact }
+      return try cast.evaluate([exact], resultCount: 1)[0]
     case .int64: return try Tensor(int64: (0..<count).map { _ in Int64(random.next() % 8) }, dims: dims)
     case .int32: return try Tensor(.int32, dims: dims, values: (0..<count).map { _ in Int32(random.next() % 8) })
     case .uint8: return try Tensor(.uint8, dims: dims, values: (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) })

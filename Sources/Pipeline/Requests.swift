@@ -41,6 +41,8 @@ public struct WritingOptions: Sendable {
   /// The version of the operator set of ONNX files; nil: the graph's own.
   public var opset: Int?
   public var layout = ImageLayout.keep
+  /// nil: float32 where a model that is none of ONNX is written as ONNX, since few who run ONNX compute in bfloat16.
+  public var bfloat16: BFloat16Arithmetic?
   /// Operator sets that can be asked for.
   public static let opsets = 17...28
   /// Dimensions of inputs by name, for formats that need types.

@@ -69,7 +69,7 @@ struct SampleActivations: ActivationSource {
   private static func values(
     _ requests: [ActivationRequest], of graph: Graph, on samples: SampleSet, options: RunOptions, from known: [ValueID: Tensor], rows: Range<Int>? = nil
   ) throws(Failure) -> [Tensor] {
-    let batch = graph.inputs.first.flatMap { graph[$0].declaredType?.shape?.dims.first } ?? Dim(symbol: "batch")
+    let batch = graph.inputs.first { !samples.shared.contains(graph[$0].name) }.flatMap { graph[$0].declaredType?.shape?.dims.first } ?? Dim(symbol: "batch")
     let part = try graph.restricted(
       to: requests.map(\.value), from: known.mapValues { TensorType($0.elementType, Shape([batch] + $0.dims.dropFirst().map { Dim($0) })) })
     var started = samples

@@ -2,12 +2,15 @@ public import Diagnostics
 public import FormatImage
 internal import FormatNPZ
 public import GraphIR
+internal import Operators
 public import Tensors
 
 /// Calibration or evaluation data: arrays named after the graph's inputs, samples along the first axis, with labels and
 /// object masks where the file has them.
 public struct SampleSet: Sendable {
   public var inputs: [String: Tensor]
+  /// The inputs that are the same for all samples, and have no axis of them (`SampleAxis`).
+  var shared: Set<String>
   /// Class of each sample.
   public var labels: [Int]?
   /// Object masks on the pixel or patch grid.
@@ -46,9 +49,11 @@ public struct SampleSet: Sendable {
       for (index, name) in names.enumerated() { if let tensor = archive["in\(index)"] { inputs[name] = tensor } }
     }
     guard let missing = names.first(where: { inputs[$0] == nil }) else {
-      var result = try SampleSet(path: path, inputs: inputs, labels: labels, masks: masks)
+      var result = try SampleSet(path: path, inputs: inputs, shared: SampleAxis.shared(inputs, in: graph), labels: labels, masks: masks)
       result.isByPosition = isByPosition
-      return result
+      // No array of NumPy's holds bfloat16.
+      let isNarrow = graph.inputs.contains { graph[$0].declaredType?.element == .bfloat16 }
+      return isNarrow ? try result.typed(for: graph) : result
     }
     throw Failure(
       .badRunInput, "there is no array for the input '\(missing)'", at: .init(file: path),
@@ -68,17 +73,20 @@ public struct SampleSet: Sendable {
     }
     let folder = try ImageFolder(path)
     let tensor = try folder.tensor(height: height, width: width, order: order, scaling: scaling)
-    return try SampleSet(path: path, inputs: [graph[graph.inputs[0]].name: tensor], labels: folder.labels, masks: nil)
+    return try SampleSet(path: path, inputs: [graph[graph.inputs[0]].name: tensor], shared: [], labels: folder.labels, masks: nil)
   }
 
-  private init(path: String, inputs: [String: Tensor], labels: [Int]?, masks: Tensor?) throws(Failure) {
-    var count: Int?
+  private init(path: String, inputs: [String: Tensor], shared: Set<String>, labels: [Int]?, masks: Tensor?) throws(Failure) {
+    // What is the same for all samples, alone, is one sample.
+    var count = inputs.isEmpty || inputs.keys.contains { !shared.contains($0) } ? nil : 1
     for (name, tensor) in inputs.sorted(by: { $0.key < $1.key }) {
-      guard let rows = tensor.dims.first, rows > 0 else { throw Failure(.badRunInput, "'\(name)' holds no samples", at: .init(file: path, element: name)) }
-      guard count == nil || count == rows else {
-        throw Failure(.badRunInput, "'\(name)' holds \(rows) samples, others \(count ?? 0)", at: .init(file: path, element: name))
+      if !shared.contains(name) {
+        guard let rows = tensor.dims.first, rows > 0 else { throw Failure(.badRunInput, "'\(name)' holds no samples", at: .init(file: path, element: name)) }
+        guard count == nil || count == rows else {
+          throw Failure(.badRunInput, "'\(name)' holds \(rows) samples, others \(count ?? 0)", at: .init(file: path, element: name))
+        }
+        count = rows
       }
-      count = rows
       if tensor.elementType == .float32, !tensor.elements(as: Float.self).allSatisfy(\.isFinite) {
         throw Failure(.nonFiniteSample, "'\(name)' holds NaN or infinity", at: .init(file: path, element: name))
       }
@@ -91,26 +99,44 @@ public struct SampleSet: Sendable {
       throw Failure(.badRunInput, "masks are \(masks.type) for \(count) samples", at: .init(file: path, element: "masks"))
     }
     self.inputs = inputs
+    self.shared = shared
     self.labels = labels
     self.masks = masks
     self.count = count
   }
 
   /// Samples made here, without labels.
-  init(inputs: [String: Tensor]) throws(Failure) { try self.init(path: "random samples", inputs: inputs, labels: nil, masks: nil) }
+  init(inputs: [String: Tensor], shared: Set<String>) throws(Failure) {
+    try self.init(path: "random samples", inputs: inputs, shared: shared, labels: nil, masks: nil)
+  }
 
-  private init(inputs: [String: Tensor], labels: [Int]?, masks: Tensor?, count: Int) {
+  private init(inputs: [String: Tensor], shared: Set<String>, labels: [Int]?, masks: Tensor?, count: Int) {
     self.inputs = inputs
+    self.shared = shared
     self.labels = labels
     self.masks = masks
     self.count = count
   }
 
+  /// The samples in the floating-point types that the graph's inputs declare.
+  func typed(for graph: Graph) throws(Failure) -> SampleSet {
+    var result = self
+    for id in graph.inputs {
+      let name = graph[id].name
+      guard let type = graph[id].declaredType?.element, type.isFloatingPoint, let tensor = inputs[name], tensor.elementType.isFloatingPoint,
+        tensor.elementType != type, let cast = Op.cast(to: type).semantics
+      else { continue }
+      result.inputs[name] = try cast.evaluate([tensor], resultCount: 1)[0]
+    }
+    return result
+  }
+
   /// The samples at `indices`.
   public func selecting(_ indices: [Int]) throws(Failure) -> SampleSet {
     var picked: [String: Tensor] = [:]
-    for (name, tensor) in inputs { picked[name] = try tensor.selecting(indices) }
-    return SampleSet(inputs: picked, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.selecting(indices), count: indices.count)
+    for (name, tensor) in inputs { picked[name] = shared.contains(name) ? tensor : try tensor.selecting(indices) }
+    return SampleSet(
+      inputs: picked, shared: shared, labels: labels.map { all in indices.map { all[$0] } }, masks: try masks?.selecting(indices), count: indices.count)
   }
 
   /// The first `length` samples, or all when there are fewer.

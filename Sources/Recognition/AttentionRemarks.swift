@@ -15,12 +15,27 @@ extension ProductAttention {
       if let words = maskRemark(bias) { result.append(words) }
     }
     if let words = branch.flatMap(mergeRemark) { result.append(words) }
-    if let residual = branch?.residual, view.isActivation(query.source), query.linear != nil,
-      view.neighbors(residual, passingFunctions: false).isDisjoint(with: view.neighbors(query.source))
-    {
+    if let residual = branch?.residual, view.isActivation(query.source), query.linear != nil, isForeign(residual) {
       result.append("the residual joins another tensor than the one that the block reads")
     }
     return result
+  }
+
+  /// Whether a tensor that the result is added to is made of none that the block reads: neither as a residual connection
+  /// does it, nor as the end of a perceptron beside the attention (Dehghani et al. 2023).
+  private func isForeign(_ residual: ValueID) -> Bool {
+    // Queries that come from elsewhere join what the keys are made of (Hatamizadeh et al. 2023).
+    let read = view.neighbors(query.source).union(view.isActivation(key.source) ? view.neighbors(key.source) : [])
+    guard view.neighbors(residual, passingFunctions: false).isDisjoint(with: read) else { return false }
+    guard let hidden = linearOperand(residual) else { return true }
+    return view.neighbors(hidden).isDisjoint(with: read)
+  }
+
+  /// What a linear layer is applied to, where a value is its result.
+  private func linearOperand(_ value: ValueID) -> ValueID? {
+    guard let (_, node) = view.producer(value), let a = node.input(0), let b = node.input(1) else { return nil }
+    if node.op == .binary(.add), view.isActivation(a) != view.isActivation(b) { return linearOperand(view.isActivation(a) ? a : b) }
+    return node.op == .matrix(.matMul) && !view.isActivation(b) ? a : nil
   }
 
   /// Scores of length-1 queries, of channels and of convolved features have scales of their own.

@@ -27,6 +27,13 @@ extension GraphView {
     var steps = 0
     walk: while steps < 32 {
       steps += 1
+      // Shifted windows go back to where they came from.
+      if let shift = cyclicShift(of: value) {
+        trace.nodes += shift.nodes
+        value = shift.result
+        trace.output = value
+        continue
+      }
       // Where a norm reads the result as well, the sum is the residual and the norm what follows.
       let readers = uses.readers(of: value)
       for id in trace.linear == nil ? readers : readers.filter(isSum) + readers.filter({ !isSum($0) }) {
@@ -37,9 +44,18 @@ extension GraphView {
           guard let a = node.input(0), let b = node.input(1) else { continue }
           let other = a == value ? b : a
           if !isActivation(other) {
-            if trace.linear != nil, trace.bias == nil { trace.bias = other }
+            if trace.linear != nil, trace.bias == nil {
+              trace.bias = other
+            } else if isOneToken(other), shape(other)?.dims.suffix(2) == shape(output)?.dims.suffix(2) {
+              // The stream of a class token that no block has changed yet is the token itself.
+              trace.residualAdd = original(of: id)
+              trace.residualSum = original(of: output)
+              return trace
+            }
             break
           }
+          // What is made of the result joins it in the next residual block, not in this one.
+          if isMade(other, from: value) { return trace }
           if trace.linear == nil, !own.isEmpty, let made = operandTrace(other).linear, own.contains(made) { break }
           trace.residualAdd = original(of: id)
           trace.residual = other
@@ -63,6 +79,9 @@ extension GraphView {
           guard trace.linear == nil, node.input(0) == value, let found = permutation(id) else { continue }
           trace.permutations.append(found)
         case .layout(.pad): break
+        case .pooling(.max), .pooling(.average):
+          // A bottleneck with strides pools what its attention gives (Srinivas et al. 2021).
+          guard node.input(0) == value else { continue }
         case .cast, .clip, .unary, .normalization(.batch): break
         case .normalization:
           // A norm before the output projection is part of the block; one behind it belongs to what follows.
@@ -77,6 +96,21 @@ extension GraphView {
       break
     }
     return trace
+  }
+
+  /// Whether a constant is one token, (1 or batch, 1, channels).
+  private func isOneToken(_ value: ValueID) -> Bool { shape(value).map { $0.rank == 3 && $0[1] == 1 } ?? false }
+
+  /// Whether a value is made from another within the length of a perceptron.
+  func isMade(_ value: ValueID, from source: ValueID) -> Bool {
+    var pending = [value]
+    var seen: Set<NodeID> = []
+    while let next = pending.popLast(), seen.count < 24 {
+      if next == source { return true }
+      guard let (id, node) = producer(next), seen.insert(id).inserted else { continue }
+      pending += node.inputs.compactMap { $0 }.filter(isActivation)
+    }
+    return false
   }
 
   /// Whether a node adds two activations.

@@ -142,13 +142,15 @@ struct OutputBranch {
     return TokenLayout(channel: channel, tokens: tokens)
   }
 
-  /// The addition of two activations that the result reaches, through layer scale and rearrangements.
+  /// The addition of two activations that the result reaches, through layer scale, rearrangements and norms of the branch.
   private mutating func findResidual(_ view: GraphView, from value: ValueID) {
     var value = value
     for _ in 0..<8 {
       let readers = view.uses.readers(of: value)
       if let add = readers.first(where: { view.graph[$0].op == .binary(.add) && view.graph[$0].inputs.allSatisfy { $0.map { view.isActivation($0) } ?? false } }
       ) {
+        // What is made of the result joins it in the next residual block, not in this one.
+        if let other = view.graph[add].inputs.compactMap({ $0 }).first(where: { $0 != value }), view.isMade(other, from: value) { return }
         residualAdd = view.original(of: add)
         residualSum = view.graph[add].output(0).flatMap { view.original(of: $0) }
         return
@@ -158,6 +160,7 @@ struct OutputBranch {
           let node = view.graph[id]
           guard node.input(0) == value else { return false }
           if Rearrangement.isRearrangement(node) || view.isFloatCast(node) { return true }
+          if case .normalization = node.op { return true }
           return node.op == .binary(.multiply) && node.input(1).map { !view.isActivation($0) } == true
         }), let output = view.graph[next].output(0)
       else { return }

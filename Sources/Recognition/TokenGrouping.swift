@@ -77,7 +77,7 @@ struct TokenGrouping {
     var shift: [Int] = []
     var value = source
     var steps = 0
-    while steps < 16, let (_, node) = view.producer(value), let input = node.input(0) {
+    while steps < 16, let (id, node) = view.producer(value), let input = node.input(0) {
       steps += 1
       switch node.op {
       case .layout(.reshape):
@@ -94,8 +94,8 @@ struct TokenGrouping {
           if let inTime = dims[2], let inRow = dims[4], let inColumn = dims[6], inTime &* inRow &* inColumn == tokens { window = [inTime, inRow, inColumn] }
         }
         value = input
-      case .layout(.concat(let axis)):
-        guard let rank = view.shape(value)?.rank, let moved = rolled(view, node, axis < 0 ? axis + rank : axis) else { return (window, shift) }
+      case .layout(.concat):
+        guard let moved = view.cyclicShift(endingAt: id) else { return (window, shift) }
         shift.insert(moved.count, at: 0)
         value = moved.source
       case .layout, .cast, .unary(.identity): value = input
@@ -104,13 +104,5 @@ struct TokenGrouping {
       }
     }
     return (window, shift)
-  }
-
-  /// Two slices of one tensor with their order exchanged.
-  private static func rolled(_ view: GraphView, _ node: Node, _ axis: Int) -> (source: ValueID, count: Int)? {
-    guard node.inputs.count == 2, let a = node.input(0), let b = node.input(1), let (_, first) = view.producer(a), let (_, second) = view.producer(b),
-      first.op == .layout(.slice), second.op == .layout(.slice), let source = first.input(0), source == second.input(0)
-    else { return nil }
-    return view.shape(b)?[axis].value.map { (source, $0) }
   }
 }

@@ -1,9 +1,12 @@
+public import Diagnostics
 public import Validation
 
 /// What `convert` did, block by block.
 public struct ConversionReport: Sendable {
   public var input: String
   public var output: String
+  /// What a user should know of the written file.
+  public var findings: [Diagnostic]
   /// Known faults of exporters that were mended.
   public var repairs: [RepairFact]
   public var blocks: [BlockConversion]
@@ -13,11 +16,13 @@ public struct ConversionReport: Sendable {
   public var budget: BudgetOutcome?
 
   public init(
-    input: String, output: String, repairs: [RepairFact] = [], blocks: [BlockConversion] = [], model: ModelChange, comparison: Comparison? = nil,
+    input: String, output: String, findings: [Diagnostic] = [], repairs: [RepairFact] = [], blocks: [BlockConversion] = [], model: ModelChange,
+    comparison: Comparison? = nil,
     budget: BudgetOutcome? = nil
   ) {
     self.input = input
     self.output = output
+    self.findings = findings
     self.repairs = repairs
     self.blocks = blocks
     self.model = model

@@ -17,13 +17,14 @@ extension InspectReport {
       "shared_modules": .array(sharedModules.map(\.json)),
       "near_misses": .array(
         nearMisses.map { ["at": .string($0.at), "looked_like": .string($0.lookedLike), "refused": .string($0.refused)] }),
-      "findings": .array(
-        findings.map {
-          [
-            "code": .string($0.code.id), "level": .string($0.level.rawValue), "message": .string($0.message), "at": .string($0.at.element ?? ""),
-          ]
-        }),
+      "findings": .array(findings.map(\.json)),
     ]
+  }
+}
+
+extension Diagnostic {
+  fileprivate var json: JSONValue {
+    ["code": .string(code.id), "level": .string(level.rawValue), "message": .string(message), "at": .string(at.element ?? "")]
   }
 }
 
@@ -102,7 +103,7 @@ extension ConversionReport {
 
   public var json: JSONValue {
     [
-      "schema": .string(Self.schema), "input": .string(input), "output": .string(output),
+      "schema": .string(Self.schema), "input": .string(input), "output": .string(output), "findings": .array(findings.map(\.json)),
       "repairs": .array(repairs.map { ["id": .string($0.id), "at": .string($0.at), "fault": .string($0.fault)] }),
       "blocks": .array(blocks.map(\.json)),
       "model": [

@@ -38,17 +38,19 @@ public struct Bisect: Sendable {
   /// when no pair does.
   ///
   /// - Parameters:
-  ///   - referenceValues: activations of the pairs' values, from float32 runs of both on the same samples.
+  ///   - referenceValues: activations of the pairs' values, from ordinary runs of both on the same samples.
   ///   - exactValues: of the reference in float64, where it was run so; tolerances are measured from it, else bounded.
+  ///   - arithmetic: the narrowest type that the models compute in.
   public func firstDifference(
-    referenceValues: [ValueID: Tensor], modelValues: [ValueID: Tensor], exactValues: [ValueID: Tensor], samples: Int
+    referenceValues: [ValueID: Tensor], modelValues: [ValueID: Tensor], exactValues: [ValueID: Tensor], arithmetic: ElementType = .float32,
+    samples: Int
   ) -> FirstDifference? {
     let depths = exactValues.isEmpty ? reference.graph.roundingDepths() : nil
     for pair in pairs {
       guard let wanted = referenceValues[pair.reference], let got = modelValues[pair.model], let r = wanted.doubles(), let m = got.doubles() else { continue }
       guard
-        let tolerance = exactValues[pair.reference].flatMap({ Tolerance.measured(float32: wanted, float64: $0, samples: samples) })
-          ?? depths.flatMap({ Tolerance.bounded($0[pair.reference], reference: wanted) })
+        let tolerance = exactValues[pair.reference].flatMap({ Tolerance.measured(wanted, exact: $0, arithmetic: arithmetic, samples: samples) })
+          ?? depths.flatMap({ Tolerance.bounded($0[pair.reference], reference: wanted, arithmetic: arithmetic) })
       else { continue }
       var maxAbs = wanted.dims == got.dims ? 0 : Double.infinity
       for (a, b) in zip(r, m) where a != b { maxAbs = largest(maxAbs, abs(a - b)) }

@@ -8,34 +8,42 @@ public struct Tolerance: Sendable, Hashable {
   public var limit: Double
   public var basis: String
 
-  /// The unit roundoff of float32.
-  static let unit = 0x1p-24
+  /// The unit roundoff: how far the nearest number of the type may be from a number of size 1.
+  static func unit(of type: ElementType) -> Double {
+    switch type {
+    case .bfloat16: 0x1p-8
+    case .float16: 0x1p-11
+    default: 0x1p-24
+    }
+  }
   /// Two models round in different places, and other samples than the measured ones may round worse.
   static let safety = 8.0
 
   /// From a run of the same computation in float64 on some samples: the reference's own rounding error, times a factor,
   /// and a few units in the last place for values that happen to be exact.
-  public static func measured(float32: Tensor, float64: Tensor, samples: Int) -> Tolerance? {
-    guard float32.dims == float64.dims, let a = float32.doubles(), let b = float64.doubles() else { return nil }
+  ///
+  /// - Parameter arithmetic: the narrowest type that the models compute in.
+  public static func measured(_ own: Tensor, exact: Tensor, arithmetic: ElementType = .float32, samples: Int) -> Tolerance? {
+    guard own.dims == exact.dims, let a = own.doubles(), let b = exact.doubles() else { return nil }
     var (error, magnitude) = (0.0, 0.0)
     for (x, y) in zip(a, b) where x.isFinite && y.isFinite {
       error = max(error, abs(x - y))
       magnitude = max(magnitude, abs(y))
     }
     return Tolerance(
-      limit: safety * (error + unit * magnitude),
+      limit: safety * (error + unit(of: arithmetic) * magnitude),
       basis:
-        "\(Int(safety)) times the reference's own rounding error, float32 against float64 on \(samples) samples, plus \(Int(safety)) roundoffs of its largest value"
+        "\(Int(safety)) times the reference's own rounding error, \(arithmetic.name) against float64 on \(samples) samples, plus \(Int(safety)) roundoffs of its largest value"
     )
   }
 
   /// Without such a run: `safety * u * sqrt(k) * largest magnitude`, k being the roundings on the longest way to the value
   /// (probabilistic bound of Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019).
-  public static func bounded(_ roundings: Double, reference: Tensor) -> Tolerance? {
+  public static func bounded(_ roundings: Double, reference: Tensor, arithmetic: ElementType = .float32) -> Tolerance? {
     guard let values = reference.doubles() else { return nil }
     let magnitude = values.reduce(0) { $1.isFinite ? max($0, abs($1)) : $0 }
     return Tolerance(
-      limit: safety * unit * roundings.squareRoot() * magnitude,
+      limit: safety * unit(of: arithmetic) * roundings.squareRoot() * magnitude,
       basis: "\(Int(safety)) u sqrt(\(Int(roundings))) of the largest value: probabilistic bound for the roundings on the longest way to it")
   }
 }

@@ -46,6 +46,15 @@ struct ConvertCommand: ParsableCommand {
   var layout: ImageLayout = .keep
 
   @Option(
+    help: ArgumentHelp(
+      """
+      Arithmetic on bfloat16 numbers: keep, or float32 (weights stay bfloat16 and are cast where they are read; inputs and outputs are float32). \
+      By default float32 where another model becomes an ONNX one, and keep else.
+      """, valueName: "arithmetic"),
+    completion: .list(["keep", "float32"]))
+  var bfloat16: BFloat16Arithmetic?
+
+  @Option(
     help: ArgumentHelp("A rewrite and its settings; may be given again, applied in order.", valueName: "name[:key=value]"),
     completion: .list(["fcvit", "oamixer"]))
   var rewrite: [String] = []
@@ -97,6 +106,7 @@ struct ConvertCommand: ParsableCommand {
     request.writing.format = format
     request.writing.opset = opset
     request.writing.layout = layout
+    request.writing.bfloat16 = bfloat16
     request.rewrites = rewrite
     request.repairs = repair
     request.blocks = blocks
@@ -105,6 +115,7 @@ struct ConvertCommand: ParsableCommand {
     request.common = precision.applied(to: common.request(scaling: sampleOptions.scaling))
     let result = try Conversion.convert(request)
     if let report { try AtomicOutput.write([.bytes(Array((result.json.text + "\n").utf8))], to: report, protecting: [model]) }
+    for finding in result.findings { console.finding(finding) }
     try console.print(result)
     if let budget = result.budget, !budget.isKept { throw VitconvCommand.checkFailed }
   }

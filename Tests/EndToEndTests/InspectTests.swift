@@ -33,6 +33,15 @@ import Testing
     #expect(outcome.output.contains("attention: 6 blocks") && outcome.output.contains("multiply-adds"))
   }
 
+  /// Windows that are shifted back before they join the residual stream, and a class token that starts one, are nothing
+  /// unusual.
+  @Test(arguments: ["state_swin.safetensors", "state_cait.h5"]) func theResidualIsFoundBehindShiftsAndTokens(_ file: String) throws {
+    let outcome = try Program.run("inspect", Fixtures.path("keras/\(file)"), "--json")
+    let report = try [String: Any](json: outcome.output)
+    #expect((report["attention"] as? [Any])?.isEmpty == false)
+    #expect(!outcome.output.contains("VC4003"), "\(outcome.output)")
+  }
+
   @Test func standardInputGivesTheSameReport() throws {
     let path = Fixtures.path("models/zoo/vit.legacy17.onnx")
     let file = try Program.run("inspect", path, "--json")

@@ -22,6 +22,9 @@ import Testing
   @Test(arguments: [
     ("state_cait.h5", nil), ("state_beit.h5", nil), ("state_swin.safetensors", nil), ("state_vit.h5", 2), ("state_pool.safetensors", 2),
     ("state_pvt.safetensors", 1), ("state_after.h5", 2), ("state_features.safetensors", 2),
+    ("state_swinv2.h5", nil), ("state_padded.safetensors", nil), ("state_merged.h5", nil), ("state_clip.safetensors", 2), ("state_siglip.h5", 2),
+    ("state_gmlp.safetensors", nil), ("state_resmlp.h5", nil), ("state_eva02.safetensors", 2), ("state_dinov3.h5", 2), ("state_joint.safetensors", 2),
+    ("state_torchvision.h5", nil),
   ])
   func templatesComputeWhatTheModelsCompute(_ file: String, _ heads: Int?) throws {
     let stem = file.prefix { $0 != "." }
@@ -71,6 +74,42 @@ import Testing
     let graph = try KerasReader.read(ByteSource(mapping: file), path: nil, options: options, sink: &sink).graph
     #expect(graph.inputs.isEmpty)
     #expect(sink.diagnostics.contains { $0.message.contains("rotary") })
+  }
+
+  /// What no weight tells and changes results is told, and not where a configuration says it.
+  @Test func choicesAreTold() throws {
+    func notes(_ file: String, heads: Int? = nil, configuration: String? = nil) throws -> [String] {
+      var options = CheckpointOptions()
+      options.heads = heads
+      var sink = DiagnosticSink()
+      let path = Fixtures.path("keras/\(file)")
+      let beside = NSTemporaryDirectory() + "config-\(UUID().uuidString).json"
+      defer { try? FileManager.default.removeItem(atPath: beside) }
+      if let configuration {
+        try Data(configuration.utf8).write(to: URL(fileURLWithPath: beside))
+        options.configuration = beside
+      }
+      _ = try KerasReader.read(ByteSource(mapping: path), path: path, options: options, sink: &sink)
+      #expect(sink.diagnostics.allSatisfy { $0.code == .openChoice })
+      return sink.diagnostics.map(\.message)
+    }
+    // Tensors sorted by name do not tell where norms stand; an HDF5 file's order does.
+    let sorted = try notes("state_features.safetensors", heads: 2)
+    #expect(sorted.contains { $0.contains("rpn") } && sorted.contains { $0.contains("layer_norm_eps") } && sorted.contains { $0.contains("class token") })
+    #expect(try !notes("state_after.h5", heads: 2).contains { $0.contains("rpn") })
+    #expect(try notes("state_swin.safetensors").contains { $0.contains("--shape") })
+    #expect(try notes("state_clip.safetensors", heads: 2).contains { $0.contains("1.702") })
+    let told = #"{"num_attention_heads": 2, "layer_norm_eps": 1e-6, "hidden_act": "gelu", "image_size": 16}"#
+    #expect(try notes("state_clip.safetensors", configuration: told) == [])
+    #expect(
+      try notes("state_features.safetensors", configuration: #"{"architecture": "vit_tiny_patch8_rpn_16", "num_heads": 2, "global_pool": "token"}"#) == [])
+  }
+
+  @Test func windowsThatNoWeightTellsAreAskedFor() throws {
+    var sink = DiagnosticSink()
+    let source = try ByteSource(mapping: Fixtures.path("keras/state_swinv2.h5"))
+    let failure = #expect(throws: Failure.self) { try KerasReader.read(source, path: nil, sink: &sink) }
+    #expect(failure?.code == .architectureOpen && failure?.advice?.contains("window_size") ?? false)
   }
 
   @Test func headsThatDoNotDivideAreRefused() throws {

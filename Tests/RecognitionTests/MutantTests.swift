@@ -237,8 +237,9 @@ import Testing
       guard parts.graph[parts.residualAdd].op == .binary(.add) else { throw Absent() }
       let sum = try #require(parts.graph[parts.residualAdd].output(0))
       let branch = try #require(parts.graph[parts.residualAdd].inputs.compactMap { $0 }.first { depends($0, on: parts.result, parts.graph) })
+      let stream = try #require(parts.graph[parts.residualAdd].inputs.compactMap { $0 }.first { $0 != branch })
       // As many tokens of as many channels, made by something else.
-      let stray = patch.add(.unary(.tanh), [branch], name: "stray")
+      let stray = patch.add(.unary(.tanh), [stream], name: "stray")
       patch.replace(sum, with: patch.add(.binary(.add), [stray, branch], name: "joined"))
     },
   ]

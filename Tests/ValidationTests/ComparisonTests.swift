@@ -89,10 +89,10 @@ struct ToleranceTests {
   @Test func measuredToleranceFollowsTheError() throws {
     let single = try Tensor(float32: [1, 2, 4], dims: [3])
     let double = try Tensor(float64: [1, 2.001, 4], dims: [3])
-    let tolerance = try #require(Tolerance.measured(float32: single, float64: double, samples: 1))
+    let tolerance = try #require(Tolerance.measured(single, exact: double, samples: 1))
     #expect(abs(tolerance.limit - 8 * (0.001 + 4 * 0x1p-24)) < 1e-9)
     #expect(tolerance.basis.contains("float64"))
-    let exact = try #require(Tolerance.measured(float32: single, float64: Tensor(float64: [1, 2, 4], dims: [3]), samples: 1))
+    let exact = try #require(Tolerance.measured(single, exact: Tensor(float64: [1, 2, 4], dims: [3]), samples: 1))
     #expect(exact.limit > 0 && exact.limit < 1e-5)
   }
 

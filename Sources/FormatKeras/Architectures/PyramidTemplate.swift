@@ -3,7 +3,8 @@ internal import GraphIR
 internal import Operators
 internal import Tensors
 
-/// PVT (Wang et al. 2021) and PVT v2 (Wang et al. 2022), as timm names the weights of the second: four stages, keys and values
+/// PVT (Wang et al. 2021), PVT v2 (Wang et al. 2022) and the encoder of SegFormer (Xie et al. 2021), as timm names the weights of
+/// the second: four stages, keys and values
 /// of fewer places. The first has positions in each stage and a class token in the last; the second has convolutions in the
 /// perceptrons.
 ///
@@ -19,8 +20,9 @@ struct PyramidTemplate {
     let size = try imageSize(patch)
     var b = TorchBuilder(weights, name: "pvt")
     var x = b.image(channels: patch[1], height: size[0], width: size[1])
-    let inner = weights.epsilon ?? (isFirst ? 1e-6 : 1e-5)
-    let outer = weights.epsilon ?? 1e-6
+    // SegFormer's norms are PyTorch's own, whatever its configuration says.
+    let inner = isSegFormer ? 1e-5 : weights.epsilon ?? (isFirst ? 1e-6 : 1e-5)
+    let outer = isSegFormer ? 1e-5 : weights.epsilon ?? 1e-6
     let headDim = try headDim(patch[0])
     var tokens = x
     for stage in 0..<stages {
@@ -61,24 +63,28 @@ struct PyramidTemplate {
     return try b.e.finish(outputs: [hasHead ? ("logits", try b.linear(pooled, "head")) : ("features", pooled)])
   }
 
+  private var isSegFormer: Bool {
+    weights.option("model_type")?.string == "segformer" || weights.isNamed("segformer.") || weights.isNamed("patch_embeddings.layer_norm")
+  }
+
   /// Whether it is the first version, without convolutions in the perceptrons.
   private var isFirst: Bool { !weights.has("stages.0.blocks.0.mlp.dwconv.weight") }
 
   private func imageSize(_ patch: [Int]) throws(Failure) -> [Int] {
-    if let positions = weights.weights["stages.0.pos_embed"], positions.dims.count == 3, weights.options.imageSize == nil,
+    if let positions = weights.weights["stages.0.pos_embed"], positions.dims.count == 3, weights.imageSize == nil,
       let side = VisionTransformerTemplate.side(positions.dims[1]), side < 1 << 12, patch[2] < 1 << 8
     {
       return [side * patch[2], side * patch[2]]
     }
-    let size = weights.options.imageSize ?? [224, 224]
-    guard size.count == 2, size.allSatisfy({ $0 > 0 && $0 < 1 << 16 }) else { throw Failure(.badAttribute, "an image of \(size)") }
-    return size
+    if let size = weights.imageSize { return size }
+    weights.assume("images are 224 x 224; --shape x=1,C,H,W gives another size")
+    return [224, 224]
   }
 
   private func headDim(_ width: Int) throws(Failure) -> Int {
     var options = weights.options
     // A configuration lists the heads of all stages.
-    if options.heads == nil { options.heads = (weights.configuration?["num_attention_heads"] ?? weights.configuration?["num_heads"])?.ints?.first }
+    if options.heads == nil { options.heads = weights.option("num_attention_heads", "num_heads")?.ints?.first }
     if let given = options.heads {
       guard given > 0, width % given == 0 else { throw Failure(.badAttribute, "\(given) heads do not divide a width of \(width)") }
       return width / given
@@ -107,7 +113,7 @@ struct PyramidTemplate {
       grid = try b.convolution(grid, "\(name).sr", stride: [kernel[2], kernel[3]])
       source = try b.normalized(try b.tokens(grid), "\(name).norm", epsilon: epsilon)
       b.e.scope = name
-      if isPooled { source = try b.gelu(source) }
+      if isPooled { source = try b.activated(source, .gelu) }
     }
     func split(_ y: ValueID, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
       b.e.scope = name
@@ -161,6 +167,6 @@ struct PyramidTemplate {
     let grid = try image(y, rows, columns, &b)
     let convolved = try b.convolution(grid, "\(name).dwconv", stride: [1, 1], padding: [1, 1, 1, 1], groups: try b.e.size(grid, 1))
     b.e.scope = "\(name).act"
-    return try b.linear(try b.gelu(try b.tokens(convolved)), "\(name).fc2")
+    return try b.linear(try b.activated(try b.tokens(convolved), weights.activation()), "\(name).fc2")
   }
 }

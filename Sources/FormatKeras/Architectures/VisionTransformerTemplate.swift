@@ -3,12 +3,31 @@ internal import GraphIR
 internal import Operators
 internal import Tensors
 
-/// ViT, DeiT and BEiT (Dosovitskiy et al. 2021; Touvron et al. 2021; Bao et al. 2022), as timm and Transformers name their
-/// weights: class, distillation and register tokens, positions, LayerScale, normalized queries and keys, relative biases.
+/// ViT and its relatives of one width (Dosovitskiy et al. 2021): DeiT, BEiT, EVA, DINOv2 and v3, the vision towers of CLIP and
+/// SigLIP, as timm, Transformers, torchvision and OpenAI name their weights. Weights tell class, distillation and register
+/// tokens, positions, LayerScale, normalized queries and keys, relative biases, gates and parallel branches.
 struct VisionTransformerTemplate {
   let weights: StateDictionary
 
   init(_ weights: StateDictionary) { self.weights = weights }
+
+  static func knows(_ weights: StateDictionary) -> Bool {
+    // Perception Encoder turns queries and keys in a way of its own that no weight tells.
+    guard !weights.architecture.contains("pe") else { return false }
+    let hasPerceptron = ["fc1", "fc1_g", "fc1_x", "weights_in"].contains { weights.has("blocks.0.mlp.\($0).weight") }
+    return hasPerceptron && (weights.has("blocks.0.norm1.weight")) || weights.has("blocks.0.in_proj.weight") || weights.has("blocks.0.attns.0.attn.qkv.weight")
+  }
+
+  /// What all blocks share.
+  struct Plan {
+    var width: Int
+    var grid: (rows: Int, columns: Int)
+    /// Tokens before those of patches.
+    var prefix: Int
+    var epsilon: Double
+    var activation: Activation
+    var rotation: RotaryPositions.Tables?
+  }
 
   func graph() throws(Failure) -> Graph {
     let patch = try weights.tensor("patch_embed.proj.weight", [nil, nil, nil, nil]).dims
@@ -17,32 +36,15 @@ struct VisionTransformerTemplate {
     for (name, tensor) in prefixes { try KerasBuilder.check(tensor, [1, nil, width], name) }
     let prefixCount = prefixes.reduce(0) { $0 + $1.1.dims[1] }
     let registers = prefixes.first { $0.0 == "reg_token" }?.1.dims[1] ?? 0
-    let depth = weights.count("blocks")
-    let epsilon = weights.epsilon ?? 1e-6
 
-    // The grid: positions, or the table of relative ones.
-    var tokens: Int?
-    var positions: Tensor?
-    if weights.has("pos_embed") {
-      let table = try weights.tensor("pos_embed", [1, nil, width])
-      positions = table
-      // For all tokens; without places for registers, or for any of those in front, where that makes a square and the other does not.
-      let counts = [table.dims[1] - prefixCount, table.dims[1] - prefixCount + registers, table.dims[1]]
-      tokens = counts.first { VisionTransformerTemplate.side($0) != nil } ?? counts[0]
-    } else if let table = weights.weights["blocks.0.attn.relative_position_bias_table"] ?? weights.weights["rel_pos_bias.relative_position_bias_table"],
-      table.dims.count == 2,
-      let span = VisionTransformerTemplate.side(table.dims[0] - 3), span % 2 == 1
-    {
-      tokens = (span + 1) / 2 * ((span + 1) / 2)
-    }
-    guard let tokens, let (rows, columns) = grid(tokens, patch: patch) else {
-      throw Failure(
-        .architectureOpen, "the weights do not tell a grid of patches", advice: "give the image's size: --shape x=1,C,H,W")
-    }
+    let positions = weights.has("pos_embed") ? try weights.tensor("pos_embed", [1, nil, width]) : nil
+    let (rows, columns) = try grid(positions, patch, prefix: prefixCount, registers: registers)
+    guard let tokens = [rows, columns].checkedProduct, tokens < 1 << 24 else { throw Failure(.sizeOverflow, "\(rows) x \(columns) patches") }
 
     var b = TorchBuilder(weights, name: "vit")
     let image = b.image(channels: patch[1], height: rows * patch[2], width: columns * patch[3])
     var x = try b.tokens(try b.convolution(image, "patch_embed.proj", stride: [patch[2], patch[3]]))
+    if weights.has("patch_embed.norm.weight") { x = try b.normalized(x, "patch_embed.norm", epsilon: epsilon) }
     b.e.scope = "embed"
     // Positions for patches alone; for all tokens; or, with registers put in afterwards, for all but those.
     let positionCount = positions?.dims[1] ?? 0
@@ -64,191 +66,78 @@ struct VisionTransformerTemplate {
       if positions != nil, !addsFirst { x = try b.e.add(x, try b.weight("pos_embed"), "Positions") }
     }
     if weights.has("norm_pre.weight") { x = try b.normalized(x, "norm_pre", epsilon: epsilon) }
+    var plan = Plan(width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, activation: activation, rotation: nil)
+    if let rotary = RotaryPositions(weights, grid: plan.grid, patch: patch[2]) {
+      plan.rotation = try rotary.tables(headDim: try attentionWidth(width) / (try heads(width)), prefix: prefixCount, &b.e)
+    } else if positions == nil, !weights.isNamed("relative_position_bias_table") {
+      weights.assume("tokens bear no positions, as none are stored")
+    }
     let isAfter = weights.isNormalizedAfter
-    for index in 0..<depth {
-      let name = "blocks.\(index)"
-      if isAfter {
-        let mixed = try attention(x, "\(name).attn", width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, &b)
-        x = try sum(x, try b.normalized(mixed, "\(name).norm1", epsilon: epsilon), name, &b)
-        x = try sum(x, try b.normalized(try b.perceptron(x, "\(name).mlp"), "\(name).norm2", epsilon: epsilon), name, &b)
-        continue
-      }
-      var y = try attention(
-        try b.normalized(x, "\(name).norm1", epsilon: epsilon), "\(name).attn", width: width, grid: (rows, columns), prefix: prefixCount, epsilon: epsilon, &b)
-      x = try sum(x, try scaled(y, ["\(name).ls1.gamma", "\(name).gamma_1"], &b), name, &b)
-      y = try b.perceptron(try b.normalized(x, "\(name).norm2", epsilon: epsilon), "\(name).mlp")
-      x = try sum(x, try scaled(y, ["\(name).ls2.gamma", "\(name).gamma_2"], &b), name, &b)
-    }
+    for index in 0..<weights.count("blocks") { x = try block(x, "blocks.\(index)", isAfter: isAfter, plan, &b) }
     if weights.has("norm.weight") { x = try b.normalized(x, "norm", epsilon: epsilon) }
-    return try head(x, prefix: prefixCount, epsilon: epsilon, &b)
+    return try head(x, plan, &b)
   }
 
-  private func sum(_ x: ValueID, _ y: ValueID, _ scope: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
-    b.e.scope = scope
-    return try b.e.add(x, y)
+  // MARK: What weights and configuration tell
+
+  private var isCLIP: Bool { weights.has("norm_pre.weight") && weights.has("cls_token") && weights.library != .torchvision }
+
+  private var epsilon: Double {
+    if let told = weights.epsilon { return told }
+    // CLIP's and DINOv3's are PyTorch's own.
+    return isCLIP || weights.architecture.contains("dinov3") || RotaryPositions.isCentered(weights) ? 1e-5 : 1e-6
   }
 
-  private func scaled(_ x: ValueID, _ names: [String], _ b: inout TorchBuilder) throws(Failure) -> ValueID {
-    guard let name = names.first(where: { weights.has($0) }) else { return x }
-    b.e.scope = name.removing([".gamma"])
-    return try b.e.multiply(x, try b.weight(name))
+  private var activation: Activation {
+    let isTower = weights.has("norm_post.weight")
+    return weights.activation(family: isTower && isCLIP ? .quickGelu : isTower && weights.library == .transformers ? .geluTanh : .gelu)
   }
 
-  private func attention(
-    _ x: ValueID, _ name: String, width: Int, grid: (Int, Int), prefix: Int, epsilon: Double, _ b: inout TorchBuilder
-  ) throws(Failure) -> ValueID {
-    let weights = weights
-    let tableName = ["\(name).relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"].first { weights.has($0) }
-    let table = try tableName.map { (name) throws(Failure) in try weights.tensor(name) }
-    let told =
-      weights.weights["\(name).q_norm.weight"].flatMap { $0.dims.count == 1 && $0.count > 0 && $0.count < width ? width / $0.count : nil } ?? table?.dims.last
-    let heads = try weights.heads(width: width, told: told)
-    let headDim = width / heads
-    var bias: ValueID?
-    if let table { bias = b.e.constant("\(name).bias", try VisionTransformerTemplate.relativeBias(table, grid: grid, heads: heads)) }
-    func prepared(_ x: ValueID, _ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
-      weights.has("\(name).\(which)_norm.weight") ? try b.normalized(x, "\(name).\(which)_norm", epsilon: epsilon) : x
+  /// Rows and columns of patches: from positions, or the table of relative ones.
+  private func grid(_ positions: Tensor?, _ patch: [Int], prefix: Int, registers: Int) throws(Failure) -> (rows: Int, columns: Int) {
+    if let positions {
+      // For all tokens; without places for registers, or for any of those in front.
+      let all = positions.dims[1]
+      return try weights.grid([all - prefix, all - prefix + registers, all], patch: patch)
     }
-    let context: ValueID
-    if weights.has("\(name).qkv.weight") {
-      var packed = try b.linear(x, "\(name).qkv", out: 3 * width)
-      b.e.scope = name
-      if weights.has("\(name).q_bias"), let query = try weights.tensor("\(name).q_bias", [width]).floats(),
-        let value = try weights.tensor("\(name).v_bias", [width]).floats()
-      {
-        // BEiT: no bias for keys.
-        let all = try Tensor(float32: query + [Float](repeating: 0, count: width) + value, dims: [3 * width])
-        packed = try b.e.add(packed, try b.e.weight("\(name).qkv.bias", all))
+    let tables = ["blocks.0.attn.relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"].compactMap { weights.weights[$0] }
+    if let table = tables.first, table.dims.count == 2 {
+      for entries in [table.dims[0] - 3, table.dims[0]] {
+        guard let span = VisionTransformerTemplate.side(entries), span % 2 == 1 else { continue }
+        return try weights.grid([(span + 1) / 2 * ((span + 1) / 2)], patch: patch)
       }
-      let dims = try b.e.shape(packed)
-      let parts = try b.e.transpose(try b.e.reshape(packed, [dims[0], dims[1], 3, Dim(heads), Dim(headDim)]), [2, 0, 3, 1, 4])
-      let query = try prepared(try b.e.gather(parts, axis: 0, at: 0), "q", &b)
-      let key = try prepared(try b.e.gather(parts, axis: 0, at: 1), "k", &b)
-      b.e.scope = name
-      context = try AttentionSpelling.context(query, key, try b.e.gather(parts, axis: 0, at: 2), bias: bias, scale: 1 / Double(headDim).squareRoot(), &b.e)
-    } else {
-      func part(_ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
-        let y = try b.linear(x, "\(name).\(which)", out: width)
-        b.e.scope = name
-        let dims = try b.e.shape(y)
-        return try prepared(try b.e.transpose(try b.e.reshape(y, [dims[0], dims[1], Dim(heads), Dim(headDim)]), [0, 2, 1, 3]), which, &b)
-      }
-      let (query, key, value) = (try part("q", &b), try part("k", &b), try part("v", &b))
-      b.e.scope = name
-      context = try AttentionSpelling.context(query, key, value, bias: bias, scale: 1 / Double(headDim).squareRoot(), &b.e)
+    } else if weights.imageSize == nil, RotaryPositions(weights, grid: (1, 1), patch: patch[2]) != nil, (1...224).contains(patch[2]),
+      (1...224).contains(patch[3])
+    {
+      weights.assume("images are 224 x 224; --shape x=1,C,H,W gives another size")
+      return (224 / patch[2], 224 / patch[3])
     }
-    return try b.linear(context, "\(name).proj", out: width)
+    return try weights.grid([], patch: patch)
   }
 
-  private func head(_ x: ValueID, prefix: Int, epsilon: Double, _ b: inout TorchBuilder) throws(Failure) -> Graph {
-    let hasHead = weights.has("head.weight")
-    guard hasHead || !weights.isTransformers else { return try b.e.finish(outputs: [("tokens", x)]) }
-    b.e.scope = "pool"
-    func pooled(_ b: inout TorchBuilder) throws(Failure) -> ValueID {
-      let patches = prefix == 0 ? x : try b.e.slice(x, axis: 1, from: prefix, to: Int(Int32.max))
-      return try b.e.reduce(.mean, patches, axes: [1], keep: false, "ReduceMean")
-    }
-    var y: ValueID
-    if weights.has("attn_pool.latent") {
-      y = try attentionPooled(x, epsilon: epsilon, &b)
-    } else if hasHead, weights.has("cls_token"), try weights.tensor("head.weight", [nil, nil]).dims[1] == 2 * (try b.e.size(x, 2)) {
-      // DINOv2: the class token and the mean of the patches side by side.
-      y = try b.e.concat([try b.e.gather(x, axis: 1, at: 0), try pooled(&b)], axis: 1)
-    } else if weights.has("fc_norm.weight") {
-      y = try b.normalized(try pooled(&b), "fc_norm", epsilon: epsilon)
-    } else if weights.has("cls_token") {
-      y = try b.e.gather(x, axis: 1, at: 0)
-    } else {
-      y = try pooled(&b)
-    }
-    guard hasHead else {
-      b.e.scope = "pool"
-      if weights.has("cls_token"), weights.has("dist_token") { y = try b.e.multiply(try b.e.add(y, try b.e.gather(x, axis: 1, at: 1)), 0.5) }
-      return try b.e.finish(outputs: [("features", y)])
-    }
-    y = try b.linear(y, "head")
-    if weights.has("head_dist.weight"), weights.has("dist_token") {
-      b.e.scope = "pool"
-      let other = try b.linear(try b.e.gather(x, axis: 1, at: 1), "head_dist")
-      b.e.scope = "head"
-      y = try b.e.multiply(try b.e.add(y, other), 0.5)
-    }
-    return try b.e.finish(outputs: [("logits", y)])
+  /// Channels of queries: those of tokens in nearly all models.
+  private func attentionWidth(_ width: Int) throws(Failure) -> Int {
+    if let packed = weights.weights["blocks.0.attn.qkv.weight"]?.dims.first { return packed / 3 }
+    return weights.weights["blocks.0.attn.q.weight"]?.dims.first ?? width
   }
 
-  /// A learned query that attends to all tokens (Zhai et al. 2022), then a perceptron of its own.
-  private func attentionPooled(_ x: ValueID, epsilon: Double, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
-    let name = "attn_pool"
-    let width = try b.e.size(x, 2)
-    let latent = try weights.tensor("\(name).latent", [1, nil, width])
-    let heads = try weights.heads(width: width, told: nil)
-    let headDim = width / heads
-    b.e.scope = name
-    let query = try b.linear(try b.e.expandBatch(try b.weight("\(name).latent"), like: x), "\(name).q", out: width)
-    let packed = try b.linear(x, "\(name).kv", out: 2 * width)
-    b.e.scope = name
-    let dims = try b.e.shape(packed)
-    func normalized(_ x: ValueID, _ which: String, _ b: inout TorchBuilder) throws(Failure) -> ValueID {
-      weights.has("\(name).\(which)_norm.weight") ? try b.normalized(x, "\(name).\(which)_norm", epsilon: epsilon) : x
+  func heads(_ width: Int) throws(Failure) -> Int {
+    let all = try attentionWidth(width)
+    let tables = ["blocks.0.attn.relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"]
+    let norms = ["blocks.0.attn.q_norm.weight", "blocks.0.q_norm.weight", "blocks.0.attns.0.attn.q_norm.weight"]
+    let normed = norms.lazy.compactMap { weights.weights[$0]?.dims }.first { $0.count == 1 && $0[0] > 0 && $0[0] < all }
+    var told = normed.map { all / $0[0] } ?? tables.lazy.compactMap { weights.weights[$0]?.dims.last }.first
+    // All models that OpenAI published have heads of 64 channels.
+    if told == nil, weights.library == .openCLIP, weights.options.heads == nil, weights.option("num_attention_heads", "num_heads") == nil, all % 64 == 0 {
+      weights.assume("attention heads have 64 channels; --heads gives another number")
+      told = all / 64
     }
-    let q = try b.e.transpose(try b.e.reshape(query, [dims[0], Dim(latent.dims[1]), Dim(heads), Dim(headDim)]), [0, 2, 1, 3])
-    let parts = try b.e.transpose(try b.e.reshape(packed, [dims[0], dims[1], 2, Dim(heads), Dim(headDim)]), [2, 0, 3, 1, 4])
-    let key = try normalized(try b.e.gather(parts, axis: 0, at: 0), "k", &b)
-    var y = try AttentionSpelling.context(
-      try normalized(q, "q", &b), key, try b.e.gather(parts, axis: 0, at: 1), bias: nil, scale: 1 / Double(headDim).squareRoot(), &b.e)
-    y = try b.linear(y, "\(name).proj", out: width)
-    if weights.has("\(name).mlp.fc1.weight") {
-      let inner = try b.perceptron(try b.normalized(y, "\(name).norm", epsilon: epsilon), "\(name).mlp")
-      b.e.scope = name
-      y = try b.e.add(y, inner)
-    }
-    b.e.scope = name
-    return try b.e.gather(y, axis: 1, at: 0)
-  }
-
-  /// Rows and columns of patches: of the image that was given, of a square one, or a square of them.
-  private func grid(_ tokens: Int, patch: [Int]) -> (Int, Int)? {
-    guard tokens > 0, tokens < 1 << 24, (1..<(1 << 12)).contains(patch[2]), (1..<(1 << 12)).contains(patch[3]) else { return nil }
-    if let size = weights.options.imageSize, size.count == 2, size.allSatisfy({ (1..<(1 << 16)).contains($0) }) {
-      let given = (size[0] / patch[2], size[1] / patch[3])
-      if given.0 * given.1 == tokens { return given }
-    }
-    if let side = VisionTransformerTemplate.side(tokens) { return (side, side) }
-    for rows in 1..<4096 where tokens % rows == 0 && rows * patch[2] == tokens / rows * patch[3] { return (rows, tokens / rows) }
-    return nil
+    return try weights.heads(width: all, told: told)
   }
 
   static func side(_ count: Int) -> Int? {
     guard count > 0 else { return nil }
     let root = Int(Double(count).squareRoot().rounded())
     return root * root == count ? root : nil
-  }
-
-  /// BEiT's table of (2K − 1)² + 3 rows: the last three are for the class token as query, as key, and with itself.
-  static func relativeBias(_ table: Tensor, grid: (rows: Int, columns: Int), heads: Int) throws(Failure) -> Tensor {
-    let (rows, side) = grid
-    let span = 2 * side - 1
-    let entries = (2 * rows - 1) * span
-    guard table.dims == [entries + 3, heads], let values = table.floats() else {
-      throw Failure(.shapeMismatch, "\(Shape(table.dims)) relative biases for a grid of \(rows) x \(side)")
-    }
-    let tokens = rows * side + 1
-    guard let count = [heads, tokens, tokens].checkedProduct, count <= 1 << 28 else { throw Failure(.limitExceeded, "\(tokens) tokens") }
-    var result = [Float](repeating: 0, count: count)
-    for query in 0..<tokens {
-      for key in 0..<tokens {
-        let row: Int
-        switch (query, key) {
-        case (0, 0): row = entries + 2
-        case (0, _): row = entries
-        case (_, 0): row = entries + 1
-        default:
-          let (a, b) = (query - 1, key - 1)
-          row = (a / side - b / side + rows - 1) * span + a % side - b % side + side - 1
-        }
-        for head in 0..<heads { result[(head * tokens + query) * tokens + key] = values[row * heads + head] }
-      }
-    }
-    return try Tensor(float32: result, dims: [1, heads, tokens, tokens])
   }
 }

@@ -92,6 +92,12 @@ extension KerasBuilder {
     case "TakeAlongAxis":
       guard let axis = argument(2, "axis")?.int else { throw call.refused("entries of all axes as one") }
       return [try takenAlong(x, try value(call.argument(1, "indices"), call), axis: try e.axis(axis, rank: rank), call)]
+    case "ScatterUpdate":
+      let reductions: [String: ScatterReduction] = ["add": .add, "mul": .multiply, "min": .minimum, "max": .maximum]
+      let word = argument(3, "reduction")?.string
+      guard let reduction = word.map({ reductions[$0] }) ?? ScatterReduction.none else { throw call.refused("this reduction") }
+      let indices = try e.emit(.cast(to: .int64), [try value(call.argument(1, "indices"), call)], "Cast")
+      return [try e.emit(.indexing(.scatterND(reduction)), [x, indices, try value(call.argument(2, "updates"), call)], "ScatterND")]
     case "Repeat":
       guard let times = argument(1, "repeats")?.int, (1...4096).contains(times), let axis = argument(2, "axis")?.int else {
         throw call.refused("this form of repetition")
@@ -176,7 +182,19 @@ extension KerasBuilder {
   /// Other axes of the two are broadcast to each other, as NumPy does it.
   private mutating func takenAlong(_ x: ValueID, _ indices: ValueID, axis: Int, _ call: LayerCall) throws(Failure) -> ValueID {
     let (own, other) = (try e.shape(x), try e.shape(indices))
-    guard own.count == other.count, own.indices.allSatisfy({ $0 == axis || own[$0] == other[$0] }) else { throw call.refused("indices of another shape") }
+    func fit(_ a: Dim, _ b: Dim) -> Bool { a == b || a.value == 1 || b.value == 1 }
+    guard own.count == other.count, own.indices.allSatisfy({ $0 == axis || fit(own[$0], other[$0]) }) else { throw call.refused("indices of another shape") }
+    /// Axes of size 1 repeated as often as the other has entries.
+    func widened(_ value: ValueID, _ from: [Dim], to dims: [Dim]) throws(Failure) -> ValueID {
+      var target = [Int](repeating: 1, count: from.count)
+      for place in from.indices where place != axis && from[place] != dims[place] && from[place].value == 1 {
+        guard let size = dims[place].value else { throw call.refused("indices along an open axis") }
+        target[place] = size
+      }
+      if target.allSatisfy({ $0 == 1 }) { return value }
+      return try e.emit(.layout(.expand), [value, try e.integers(target)], "Expand")
+    }
+    let (x, indices) = (try widened(x, own, to: other), try widened(indices, other, to: own))
     return try e.emit(.indexing(.gatherElements(axis: axis)), [x, indices], "GatherElements")
   }
 

@@ -10,13 +10,7 @@ extension LayerRaising {
     let (dims, element) = (try dims(result), try element(result))
     switch op {
     case .gather(let axis): place(result, try gathered(site, axis: axis, dims, element))
-    case .gatherElements(let axis):
-      guard constant(site.node.input(0)) == nil else { throw refusal(site, "it reads from a constant") }
-      let x = try plain(site.node.input(0))
-      let indices: CallArgument
-      if let known = constant(site.node.input(1)) { indices = .literal(known) } else { indices = .tensor(try plain(site.node.input(1))) }
-      let place = axis < 0 ? axis + x.dims.count : axis
-      self.place(result, try operation("numpy", "TakeAlongAxis", ["axis": .integer(place)], [.tensor(x), indices], dims, element))
+    case .gatherElements(let axis): place(result, try gatheredElements(site, axis: axis, dims, element))
     case .resize(let resize): place(result, try resized(resize, site, dims))
     case .trilu(let upper):
       var diagonal = 0
@@ -28,23 +22,37 @@ extension LayerRaising {
       place(result, try operation("numpy", upper ? "Triu" : "Tril", ["k": .integer(diagonal)], [.tensor(x)], dims, element))
     case .gatherND(let batchDims): place(result, try gatheredRows(site, batchDims: batchDims, dims, element))
     case .scatterND(let reduction): place(result, try scatteredRows(site, reduction, dims, element))
-    case .scatterElements, .tensorScatter: throw refusal(site, "there is no such layer")
+    case .scatterElements(let axis, let reduction): place(result, try scatteredElements(site, axis: axis, reduction, dims, element))
+    case .tensorScatter: throw refusal(site, "there is no such layer")
     }
   }
 
   private mutating func gathered(_ site: RaisingSite, axis: Int, _ dims: [Dim], _ element: ElementType) throws(Failure) -> PlacedValue {
     guard let table = site.node.input(0), let indices = site.node.input(1) else { throw refusal(site, "an operand is left out") }
     switch (constant(table), constant(indices)) {
-    case (let rows?, nil) where rows.dims.count == 2 && (axis == 0 || axis == -2):
+    case (let rows?, nil):
+      let place = axis < 0 ? axis + rows.dims.count : axis
+      guard rows.dims.indices.contains(place), try self.dims(table) == rows.dims.map({ Dim($0) }) else {
+        throw refusal(site, "it reads from a constant that is repeated for each sample")
+      }
       let x = try plain(indices)
-      let made = try layer(
-        "Embedding", ["input_dim": .integer(rows.dims[0]), "output_dim": .integer(rows.dims[1])], [.tensor(x)], dims, element, stem: site.module,
-        groups: [VariableGroup(variables: [VariableDraft("embeddings") { () throws(Failure) in rows }])])
-      return PlacedValue(made)
+      let width = rows.dims.dropFirst().reduce(1, *)
+      if place == 0, rows.elementType.isFloatingPoint, width > 0, rows.dims.count == 2 || rows.count > LayerRaising.literalLimit {
+        let made = try layer(
+          "Embedding", ["input_dim": .integer(rows.dims[0]), "output_dim": .integer(width)], [.tensor(x)], x.dims + [Dim(width)], element, stem: site.module,
+          groups: [
+            VariableGroup(variables: [VariableDraft("embeddings") { () throws(Failure) in try rows.reshaped([rows.dims[0], width]) }])
+          ])
+        return PlacedValue(try reshapedPlainly(made, dims))
+      }
+      guard rows.count <= LayerRaising.literalLimit else { throw refusal(site, "it reads from a large constant along another axis than the first") }
+      return PlacedValue(try operation("numpy", "Take", ["axis": .integer(place)], [.literal(rows), .tensor(x)], dims, element))
     case (nil, let known?):
       let x = try plain(table)
       let place = axis < 0 ? axis + x.dims.count : axis
-      guard let size = x.dims[place].value, let numbers = known.integers() else { throw refusal(site, "its indices count from the end of an open axis") }
+      guard let numbers = known.integers() else { throw refusal(site, "its indices are no numbers") }
+      // Those that count from the end of an open axis stay as they are.
+      let size = x.dims[place].value ?? 0
       let whole = try Tensor(.int32, dims: known.dims, values: numbers.map { Int32(truncatingIfNeeded: $0 < 0 ? $0 + size : $0) })
       let argument = known.dims.isEmpty ? CallArgument.integer(numbers[0] < 0 ? numbers[0] + size : numbers[0]) : .literal(whole)
       return PlacedValue(try operation("numpy", "Take", ["axis": .integer(place)], [.tensor(x), argument], dims, element))
@@ -53,7 +61,7 @@ extension LayerRaising {
       let place = axis < 0 ? axis + x.dims.count : axis
       return PlacedValue(
         try operation("numpy", "Take", ["axis": .integer(place)], [.tensor(x), .tensor(try plain(indices))], dims, element))
-    default: throw refusal(site, "it reads from a constant that is no table of rows")
+    case (_?, _?): throw refusal(site, "it reads from a constant that is repeated for each sample")
     }
   }
 
@@ -87,8 +95,10 @@ extension LayerRaising {
   }
 
   private mutating func gatheredRows(_ site: RaisingSite, batchDims: Int, _ dims: [Dim], _ element: ElementType) throws(Failure) -> LayerTensor {
-    guard batchDims == 0 else { throw refusal(site, "its indices are those of samples") }
-    let (table, numbers, own) = try rows(try plain(site.node.input(0)), site.node.input(1), site)
+    let x = try plain(site.node.input(0))
+    guard batchDims == 0, let (table, numbers, own) = try? rows(x, site.node.input(1), site) else {
+      return try gatheredAtPlaces(site, batchDims: batchDims, dims, element)
+    }
     return try operation(
       "numpy", "Take", ["axis": .integer(0)], [.tensor(table), try LayerRaising.literal(indices: numbers, own)], dims, element)
   }
@@ -97,9 +107,10 @@ extension LayerRaising {
   private mutating func scatteredRows(
     _ site: RaisingSite, _ reduction: ScatterReduction, _ dims: [Dim], _ element: ElementType
   ) throws(Failure) -> LayerTensor {
-    guard reduction == .none else { throw refusal(site, "it adds to what stands there") }
-    let (table, numbers, _) = try rows(try plain(site.node.input(0)), site.node.input(1), site)
-    guard let count = table.dims[0].value, count <= LayerRaising.literalLimit else { throw refusal(site, "its rows are too many") }
+    let x = try plain(site.node.input(0))
+    guard reduction == .none, let (table, numbers, _) = try? rows(x, site.node.input(1), site), let count = table.dims[0].value,
+      count <= LayerRaising.literalLimit
+    else { return try scatteredAtPlaces(site, reduction, dims, element) }
     let rest = Array(table.dims.dropFirst())
     let updates = try reshapedPlainly(try plain(site.node.input(2)), [Dim(numbers.count)] + rest)
     var places = Array(0..<count)
@@ -122,20 +133,32 @@ extension LayerRaising {
     return try operation("numpy", "Subtract", [:], [.tensor(counted), .integer(1)], limit, element)
   }
 
-  /// The largest elements of the last axis and where they stand; equal ones in their order.
-  mutating func topK(axis: Int, _ site: RaisingSite) throws(Failure) {
-    let x = try plain(site.node.input(0))
-    guard let count = constant(site.node.input(1))?.scalar.flatMap({ Int(exactly: $0) }), let width = x.dims.last?.value, (0...width).contains(count) else {
-      throw refusal(site, "how many it takes depends on the input")
+  /// The largest elements along an axis and where they stand, equal ones in their order; the smallest are the largest of the
+  /// negatives.
+  mutating func topK(axis: Int, largest: Bool, _ site: RaisingSite) throws(Failure) {
+    let x = try standing(site.node.input(0))
+    let rank = x.order.count
+    let axis = axis < 0 ? axis + rank : axis
+    guard x.order.indices.contains(axis), let count = constant(site.node.input(1))?.scalar.flatMap({ Int(exactly: $0) }),
+      let width = x.dims[axis].value, (0...width).contains(count)
+    else { throw refusal(site, "how many it takes depends on the input") }
+    let others = (0..<rank).filter { $0 != axis }
+    var line = try turned(x, to: others + [axis])
+    let element = line.element
+    if !largest {
+      guard element.isFloatingPoint || [.int8, .int16, .int32, .int64].contains(element) else { throw refusal(site, "Keras takes the largest") }
+      line = try operation("numpy", "Negative", [:], [.tensor(line)], line.dims, element)
     }
-    guard axis == -1 || axis == x.dims.count - 1 else { throw refusal(site, "Keras takes the largest of the last axis") }
-    let dims = Array(x.dims.dropLast()) + [Dim(count)]
-    let values = try operation("math", "TopK", ["k": .integer(count), "sorted": .bool(true)], [.tensor(x)], dims, x.element)
-    place(site.node.output(0), values)
-    guard let indices = site.node.output(1) else { return }
+    let dims = Array(line.dims.dropLast()) + [Dim(count)]
+    // Axis `axis` of the value stands last, the others in their order.
+    let order = (0..<rank).map { $0 == axis ? rank - 1 : $0 < axis ? $0 : $0 - 1 }
+    var values = try operation("math", "TopK", ["k": .integer(count), "sorted": .bool(true)], [.tensor(line)], dims, element)
     let places = LayerTensor(layer: values.layer, index: 1, element: .int32, dims: dims)
-    let element = try element(indices)
-    place(indices, try operation("core", "Cast", ["dtype": .string(element.kerasName)], [.tensor(places)], dims, element))
+    if !largest { values = try operation("numpy", "Negative", [:], [.tensor(values)], dims, element) }
+    place(site.node.output(0), PlacedValue(values, order: order))
+    guard let indices = site.node.output(1) else { return }
+    let type = try self.element(indices)
+    place(indices, PlacedValue(try operation("core", "Cast", ["dtype": .string(type.kerasName)], [.tensor(places)], dims, type), order: order))
   }
 
   mutating func generator(_ op: GeneratorOp, _ site: RaisingSite) throws(Failure) {

@@ -59,11 +59,12 @@ extension LayerRaising {
     }
   }
 
-  /// A constant as a tensor of the model, the same for each sample: the bias of a Dense layer on zeros made of an input.
+  /// A constant as a tensor of the model, the same for each sample: the bias of a Dense layer on zeros made of an input. One
+  /// that has no samples, or is not made of floating-point numbers, is a literal times a one that is made of an input.
   mutating func standing(constant tensor: Tensor, as dims: [Dim]) throws(Failure) -> PlacedValue {
     guard let batch = dims.first, let input = model.inputs.first(where: { $0.dims[0] == batch && $0.dims.count > 1 }),
       let rest = Shape(Array(dims.dropFirst())).concrete, let count = rest.checkedProduct, count == tensor.count, tensor.elementType.isFloatingPoint
-    else { throw Failure(.notExpressible, "a constant stands where Keras takes a tensor alone") }
+    else { return PlacedValue(try standing(literal: tensor, as: dims)) }
     let element = tensor.elementType
     let one = try firstElements(of: input)
     let column = try operation("numpy", "Reshape", ["newshape": .integers([-1, 1])], [.tensor(one)], [batch, 1], input.element)
@@ -80,6 +81,28 @@ extension LayerRaising {
         ])
       ])
     return PlacedValue(try reshapedPlainly(made, dims))
+  }
+
+  private mutating func standing(literal tensor: Tensor, as dims: [Dim]) throws(Failure) -> LayerTensor {
+    let isRepeated = dims.first.map { $0.value == nil } ?? false
+    guard tensor.count <= LayerRaising.literalLimit, tensor.count > 0, tensor.elementType.isOfKeras,
+      let own = Shape(isRepeated ? Array([Dim(1)] + dims.dropFirst()) : dims).concrete, own.checkedProduct == tensor.count,
+      let source = model.inputs.first(where: { !isRepeated || $0.dims.first == dims.first })
+    else { throw Failure(.notExpressible, "a constant of shape \(tensor.type) stands where Keras takes a tensor alone") }
+    let element: ElementType = tensor.elementType == .bool ? .int32 : tensor.elementType
+    var one = try operation(
+      "numpy", "OnesLike", ["dtype": .string(element.kerasName)], [.tensor(try firstElements(of: source))], [source.dims[0]], element)
+    if isRepeated {
+      let column = [Int](repeating: 1, count: dims.count - 1)
+      if !column.isEmpty {
+        one = try operation("numpy", "Reshape", ["newshape": .integers([-1] + column)], [.tensor(one)], [dims[0]] + column.map { Dim($0) }, element)
+      }
+    } else {
+      one = try operation("numpy", "Max", ["axis": .null, "keepdims": .bool(false)], [.tensor(one)], [], element)
+    }
+    let literal = CallArgument.literal(try tensor.converted(to: element).reshaped(own))
+    let made = try operation("numpy", "Multiply", [:], [.tensor(one), literal], dims, element)
+    return tensor.elementType == .bool ? try operation("core", "Cast", ["dtype": .string("bool")], [.tensor(made)], dims, .bool) : made
   }
 
   /// One element of each sample.
@@ -121,22 +144,42 @@ extension LayerRaising {
     }
     let own = [Dim](repeating: 1, count: max(dims.count - x.dims.count, 0)) + x.dims
     guard own.count == dims.count else { throw refusal(site, "it has fewer axes than its operand") }
+    return try repeated(try reshapedPlainly(x, own), dims, site)
+  }
+
+  private mutating func tiled(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
+    guard let repeats = constant(site.node.input(1))?.integers() else {
+      guard x.dims.count == dims.count else { throw refusal(site, "its counts depend on the input") }
+      return try repeated(x, dims, site)
+    }
+    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(x)], dims, x.element)
+  }
+
+  /// A tensor repeated until it is of a shape; along the axis of samples as a product with ones that are made of an input.
+  private mutating func repeated(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
     var repeats: [Int] = []
-    for (before, after) in zip(own, dims) {
+    var own = dims
+    for (axis, (before, after)) in zip(x.dims, dims).enumerated() {
       if before == after {
         repeats.append(1)
-      } else if before.value == 1, let size = after.value {
-        repeats.append(size)
+      } else if let old = before.value, let new = after.value, old > 0, new % old == 0 {
+        repeats.append(new / old)
+      } else if axis == 0, before.value == 1, model.inputs.contains(where: { $0.dims.first == after }), x.element != .bool {
+        repeats.append(1)
+        own[0] = Dim(1)
       } else {
         throw refusal(site, "it widens a tensor along an open axis")
       }
     }
-    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(try reshapedPlainly(x, own))], dims, x.element)
-  }
-
-  private mutating func tiled(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
-    guard let repeats = constant(site.node.input(1))?.integers() else { throw refusal(site, "its counts depend on the input") }
-    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(x)], dims, x.element)
+    var result = x
+    if repeats.contains(where: { $0 != 1 }) { result = try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(x)], own, x.element) }
+    guard own != dims, let input = model.inputs.first(where: { $0.dims.first == dims[0] }) else { return result }
+    let ones = try operation(
+      "numpy", "OnesLike", ["dtype": .string(x.element.kerasName)], [.tensor(try firstElements(of: input))], [dims[0]], x.element)
+    let column = [Int](repeating: 1, count: dims.count - 1)
+    let laid = try operation(
+      "numpy", "Reshape", ["newshape": .integers([-1] + column)], [.tensor(ones)], [dims[0]] + column.map { Dim($0) }, x.element)
+    return try operation("numpy", "Multiply", [:], [.tensor(result), .tensor(laid)], dims, x.element)
   }
 
   // MARK: Parts
@@ -222,8 +265,9 @@ extension LayerRaising {
     let operands = site.node.inputs.compactMap { $0 }
     guard let lead = operands.first(where: { constant($0) == nil }) else { throw refusal(site, "all its operands are constants") }
     let first = try standing(lead)
-    let hasConstants = operands.contains { constant($0) != nil }
-    if hasConstants, axis == 0 { throw refusal(site, "a constant among the samples") }
+    // Only numbers that a bias can be made of, beside tensors of known size.
+    var hasConstants = first.tensor.element.isFloatingPoint && axis > 0 && operands.contains { constant($0) != nil }
+    for operand in operands where try self.dims(operand)[axis].value == nil { hasConstants = false }
     // Constants lie in the value's own order.
     let standing = hasConstants ? PlacedValue(try turned(first, to: Array(0..<rank))) : first
     let place = standing.order[axis]
@@ -234,7 +278,7 @@ extension LayerRaising {
     var before = 0
     for operand in operands {
       let own = try self.dims(operand)
-      if let tensor = constant(operand) {
+      if hasConstants, let tensor = constant(operand) {
         guard let size = own[axis].value else { throw refusal(site, "the size of a constant is open") }
         constants.append((start, tensor))
         if let last = run.popLast() { run.append(try zeroPadded(last, axis: place, 0, size)) } else { before += size }
@@ -305,7 +349,7 @@ extension LayerRaising {
     return try padded(x, begins, ends, mode: "constant", value: 0)
   }
 
-  private mutating func padded(_ x: LayerTensor, _ before: [Int], _ after: [Int], mode: String, value: Double) throws(Failure) -> LayerTensor {
+  mutating func padded(_ x: LayerTensor, _ before: [Int], _ after: [Int], mode: String, value: Double) throws(Failure) -> LayerTensor {
     let rank = x.dims.count
     var dims = x.dims
     for axis in 0..<rank {
@@ -341,8 +385,8 @@ extension LayerRaising {
       guard let given = constant(operand)?.integers() else { throw refusal(site, "its axes depend on the input") }
       axes = given.map { $0 < 0 ? $0 + rank : $0 }
     }
-    guard pads.count == 2 * axes.count, pads.allSatisfy({ (0...(1 << 32)).contains($0) }), axes.allSatisfy({ (0..<rank).contains($0) }) else {
-      throw refusal(site, "it crops, or its widths are wrong")
+    guard pads.count == 2 * axes.count, pads.allSatisfy({ (-(1 << 32)...(1 << 32)).contains($0) }), axes.allSatisfy({ (0..<rank).contains($0) }) else {
+      throw refusal(site, "its widths are wrong")
     }
     var before = [Int](repeating: 0, count: rank)
     var after = before
@@ -350,13 +394,51 @@ extension LayerRaising {
       before[x.order[axis]] = pads[index]
       after[x.order[axis]] = pads[index + axes.count]
     }
-    let word: String
-    switch mode {
-    case .constant: word = "constant"
-    case .reflect: word = "reflect"
-    case .edge, .wrap: throw refusal(site, "not every backend of Keras pads so")
+    // What is negative crops.
+    var tensor = x.tensor
+    for place in 0..<rank where before[place] < 0 || after[place] < 0 {
+      guard let size = tensor.dims[place].value, size + min(before[place], 0) + min(after[place], 0) >= 0 else {
+        throw refusal(site, "it crops an axis of open size, or all of one")
+      }
+      tensor = try part(tensor, axis: place, max(-before[place], 0), size + min(after[place], 0))
+      before[place] = max(before[place], 0)
+      after[place] = max(after[place], 0)
     }
-    return PlacedValue(try padded(x.tensor, before, after, mode: word, value: value), order: x.order)
+    switch mode {
+    case .constant: tensor = try padded(tensor, before, after, mode: "constant", value: value)
+    case .reflect: tensor = try padded(tensor, before, after, mode: "reflect", value: value)
+    case .edge, .wrap: tensor = try extended(tensor, before, after, wraps: mode == .wrap, site)
+    }
+    return PlacedValue(tensor, order: x.order)
+  }
+
+  /// The border repeated, or the other end put beside it: not every backend of Keras pads so.
+  private mutating func extended(_ x: LayerTensor, _ before: [Int], _ after: [Int], wraps: Bool, _ site: RaisingSite) throws(Failure) -> LayerTensor {
+    var tensor = x
+    for axis in x.dims.indices where before[axis] > 0 || after[axis] > 0 {
+      guard let size = tensor.dims[axis].value, size > 0, !wraps || (before[axis] <= size && after[axis] <= size) else {
+        throw refusal(site, "it pads an axis of open size, or beyond the whole of it")
+      }
+      var parts: [LayerTensor] = []
+      for (index, width) in [before[axis], after[axis]].enumerated() {
+        if index == 1 { parts.append(tensor) }
+        guard width > 0 else { continue }
+        if wraps {
+          parts.append(try part(tensor, axis: axis, index == 0 ? size - width : 0, index == 0 ? size : width))
+        } else {
+          let border = try part(tensor, axis: axis, index == 0 ? 0 : size - 1, index == 0 ? 1 : size)
+          var repeats = [Int](repeating: 1, count: x.dims.count)
+          repeats[axis] = width
+          var dims = tensor.dims
+          dims[axis] = Dim(width)
+          parts.append(try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(border)], dims, x.element))
+        }
+      }
+      var dims = tensor.dims
+      dims[axis] = Dim(size + before[axis] + after[axis])
+      tensor = try operation("numpy", "Concatenate", ["axis": .integer(axis)], [.list(parts.map { .tensor($0) })], dims, x.element)
+    }
+    return tensor
   }
 
   // MARK: Blocks of pixels

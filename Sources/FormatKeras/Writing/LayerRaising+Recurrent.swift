@@ -247,7 +247,8 @@ private struct RecurrentForm {
   func config(_ direction: Int) -> [String: JSON] {
     var result: [String: JSON] = [
       "units": .integer(units), "activation": .string(activations[direction].own), "use_bias": .bool(bias != nil),
-      "go_backwards": .bool(directions[direction]), "stateful": .bool(false), "unroll": .bool(false), "dropout": .number(0),
+      "go_backwards": .bool(directions[direction]), "stateful": .bool(false), "unroll": .bool(false), "recurrent_initializer": .string("zeros"),
+      "dropout": .number(0),
       "recurrent_dropout": .number(0),
     ]
     if let gate = activations[direction].gate { result["recurrent_activation"] = .string(gate) }

@@ -137,8 +137,10 @@ struct LayerRaising {
     case .indexing(let op): try indexing(op, site)
     case .cumulative(let op): try cumulative(op, site)
     case .generator(let op): try generator(op, site)
+    case .catalogued(let op) where op.kind == .gridSample: try gridSample(op, site)
+    case .catalogued(let op) where op.kind == .col2Im: try col2Im(op, site)
     case .catalogued(let op): try recurrent(op, site)
-    case .selection(.topK(let axis, largest: true)): try topK(axis: axis, site)
+    case .selection(.topK(let axis, let largest)): try topK(axis: axis, largest: largest, site)
     case .conversion, .selection, .random, .attention, .rotary, .recurrence, .loss, .control, .call, .sequence, .foreign:
       throw refusal(site, "Keras has no layer or operation for it")
     }

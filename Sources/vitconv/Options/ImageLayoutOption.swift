@@ -2,3 +2,4 @@ public import ArgumentParser
 public import Pipeline
 
 extension ImageLayout: ExpressibleByArgument {}
+extension BFloat16Arithmetic: ExpressibleByArgument {}
