@@ -34,18 +34,12 @@ struct GraphRecord {
     }
     let graph = (try? graph.inliningCalls()) ?? graph
     var kept: [(name: String, tensor: Tensor)] = []
-    var names: Set<String> = [GraphRecord.group]
+    var names = FreshNames(taken: [GraphRecord.group])
     let text = GraphPrinter.print(graph) { own, tensor in
       guard tensor.elementType != .string else { return nil }
       // A dot is the usual separator, and no name may be another's group.
       let plain = own.split(separator: "/").joined(separator: ".")
-      let stem = plain.isEmpty || plain.utf8.contains(0) ? "constant" : plain
-      var name = stem
-      var count = 0
-      while !names.insert(name).inserted {
-        count += 1
-        name = "\(stem)_\(count)"
-      }
+      let name = names.make(plain.isEmpty || plain.utf8.contains(0) ? "constant" : plain)
       kept.append((name, tensor))
       return name
     }
