@@ -62,6 +62,8 @@ def judge(program: str, file: Path, arrays: Path, opset: int, layout: str) -> tu
         if done.returncode != 0:
             if subprocess.run([program, "inspect", str(file)], capture_output=True, timeout=600, check=False).returncode > 1:
                 return "skipped", "vitconv does not read it"
+            if "VC2009" in done.stderr:
+                return "skipped", "its weights leave the architecture open"
             text = done.stderr.strip().splitlines()
             return ("refused" if done.returncode == 3 and "VC2008" in done.stderr else "wrong"), text[0] if text else "no message"
         try:

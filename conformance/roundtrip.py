@@ -1,14 +1,18 @@
-"""State dictionaries that vitconv writes, read back: `python conformance/roundtrip.py VITCONV MODEL_OR_FOLDER... [--only PATTERN]`.
+"""Files that vitconv writes, read back: `python conformance/roundtrip.py VITCONV MODEL_OR_FOLDER... [--only PATTERN] [--states]`.
 
-Each model that has an archive of arrays beside it (`X.onnx` with `X.npz`: inputs `in*`) is written as `.h5` and as
-`.safetensors`. Running either must give the bits that running the model gives, and so must the ONNX file made of it again.
-h5py and safetensors must find the weights under their names.
+Each model that has an archive of arrays beside it (`X.onnx` with `X.npz`: inputs `in*`) is written in every format, each of
+them again in every format, and all of these are run. State dictionaries (`.h5`, `.safetensors`) and ONNX files must give the
+bits that running the model gives, Keras files the numbers within rounding; names of inputs and outputs stay, and writing
+twice gives the same bytes. h5py and safetensors must find the weights under their names. `--states` leaves the Keras
+formats out. What a format cannot say is refused by name, which is not wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
+import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,18 +23,32 @@ import numpy as np
 from judged import models
 from safetensors import safe_open
 
+#: Suffix, name of the format, and whether it holds the graph as it is.
+FORMATS = {"onnx": (".onnx", True), "hdf5": (".h5", True), "safetensors": (".safetensors", True), "keras": (".keras", False), "keras-h5": (".k.h5", False)}
 
-def run(program: str, model: Path, arrays: Path, out: Path) -> dict[str, bytes] | str:
-    """Outputs of a run as bytes, or what went wrong."""
+
+def run(program: str, model: Path, arrays: Path, out: Path) -> dict[str, np.ndarray] | str:
+    """Outputs of a run, or what went wrong."""
     with np.load(arrays) as archive:
-        inputs = {name: archive[name] for name in archive.files if name.startswith("in")}
+        inputs = {f"in{index}": archive[name] for index, name in enumerate(sorted((n for n in archive.files if re.match(r"in\d+", n)), key=number))}
     feed = out.with_suffix(".in.npz")
     np.savez(feed, **inputs)
     done = subprocess.run([program, "run", str(model), "--inputs", str(feed), "-o", str(out)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return done.stderr.strip()[:300]
     with np.load(out) as archive:
-        return {name: archive[name].tobytes() for name in archive.files}
+        return {name: archive[name] for name in archive.files}
+
+
+def number(name: str) -> int:
+    return int(re.match(r"in(\d+)", name)[1])
+
+
+def ports(program: str, model: Path) -> list[list[str]]:
+    """Names of inputs and outputs, as Keras can spell them."""
+    done = subprocess.run([program, "inspect", str(model), "--json"], capture_output=True, text=True, check=False)
+    facts = json.loads(done.stdout)["model"]
+    return [[re.sub(r"[^A-Za-z0-9.-]+", "_", port["name"]).strip("_.-") for port in facts[kind]] for kind in ("inputs", "outputs")]
 
 
 def names(path: Path) -> set[str] | None:
@@ -44,30 +62,78 @@ def names(path: Path) -> set[str] | None:
         return {name for name, item in file.items() if isinstance(item, h5py.Dataset)}
 
 
-def judge(program: str, model: Path, arrays: Path) -> str:
-    """Empty when all is right, else why not; `skipped` for models that cannot be run as they are."""
+def convert(program: str, source: Path, target: Path, form: str) -> str:
+    """Empty when it was written, twice alike; what was said otherwise."""
+    for path in (target, target.with_name("twice" + target.name)):
+        command = [program, "convert", str(source), "-o", str(path), "--format", form, "--bfloat16", "keep"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            return done.stderr.strip()[:300] or f"status {done.returncode}"
+    return "" if target.read_bytes() == path.read_bytes() else "other bytes when it was written again"
+
+
+def differs(given: dict[str, np.ndarray] | str, wanted: dict[str, np.ndarray], exact: bool, limit: float) -> str:
+    if isinstance(given, str):
+        return given
+    for (name, a), b in zip(given.items(), wanted.values(), strict=True):
+        if a.shape != b.shape:
+            return f"{name} of shape {a.shape} for {b.shape}"
+        if exact and a.tobytes() != b.tobytes():
+            return f"{name} has other bits"
+        error = np.abs(a.astype("f8") - b.astype("f8")).max(initial=0) / max(1.0, np.abs(b.astype("f8")).max(initial=0))
+        if not error <= limit:
+            return f"{name} differs by {error:.1e}"
+    return ""
+
+
+def judge(program: str, model: Path, arrays: Path, forms: list[str]) -> tuple[list[str], int, str]:
+    """What is wrong, how many chains of formats were right, and why the model was skipped, if it was."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         with np.load(arrays) as archive:
             if not any(name.startswith("in") for name in archive.files):
-                return "skipped: no inputs"
+                return [], 0, "no inputs"
         reference = run(program, model, arrays, work / "reference.npz")
         if isinstance(reference, str):
-            return "skipped: " + reference
+            return [], 0, reference
+        limit = 2e-2 if re.search("16|half|int8", model.name) else 1e-4
+        own = ports(program, model)
+        wrong: list[str] = []
+        right = 0
+
+        def check(source: Path, form: str, label: str, exact: bool) -> Path | None:
+            nonlocal right
+            suffix, keeps = FORMATS[form]
+            target = work / f"{label}{suffix}"
+            said = convert(program, source, target, form)
+            if said:
+                if "VC2008" not in said:
+                    wrong.append(f"{label}: {said}")
+                return None
+            said = differs(run(program, target, arrays, work / "given.npz"), reference, exact and keeps, limit)
+            if not said and ports(program, target) != own:
+                said = f"other names: {ports(program, target)} for {own}"
+            if said:
+                wrong.append(f"{label}: {said}")
+                return None
+            right += 1
+            return target
+
         found: list[set[str] | None] = []
-        for suffix in (".h5", ".safetensors"):
-            for source, target in ((model, work / f"weights{suffix}"), (work / f"weights{suffix}", work / f"again{suffix}.onnx")):
-                done = subprocess.run([program, "convert", str(source), "-o", str(target)], capture_output=True, text=True, check=False)
-                if done.returncode != 0:
-                    return f"{suffix}: {done.stderr.strip()[:300]}"
-                given = run(program, target, arrays, work / "given.npz")
-                if given != reference:
-                    return f"{target.name}: {given if isinstance(given, str) else 'other results'}"
-            found.append(names(work / f"weights{suffix}"))
-        if found[0] is None or found[1] is None:
-            # State dictionaries are copied into their own format, untouched.
-            return "" if model.suffix in (".h5", ".hdf5", ".safetensors") else "the file does not name its producer"
-        return "" if found[0] == found[1] else f"other names: {found[0] ^ found[1]}"
+        for form in forms:
+            first = check(model, form, form, True)
+            if first is None:
+                continue
+            if form in ("hdf5", "safetensors"):
+                found.append(names(first))
+            for other in forms:
+                check(first, other, f"{form}-{other}", FORMATS[form][1])
+        # State dictionaries are copied into their own format, untouched.
+        if len(found) == 2 and None not in found and found[0] != found[1]:
+            wrong.append(f"other names of weights: {found[0] ^ found[1]}")
+        if None in found and model.suffix not in (".h5", ".hdf5", ".safetensors"):
+            wrong.append("the file does not name its producer")
+        return wrong, right, ""
 
 
 def main() -> None:
@@ -76,19 +142,22 @@ def main() -> None:
     parser.add_argument("program")
     parser.add_argument("paths", nargs="+")
     parser.add_argument("--only", default="*")
+    parser.add_argument("--states", action="store_true")
     options = parser.parse_args()
-    right = skipped = wrong = 0
+    forms = [form for form in FORMATS if not options.states or FORMATS[form][1]]
+    right = skipped = files = chains = 0
     for model, arrays in models(options.paths):
         if not fnmatch.fnmatch(model.name, options.only):
             continue
-        verdict = judge(options.program, model, arrays)
-        right += not verdict
-        skipped += verdict.startswith("skipped")
-        if verdict and not verdict.startswith("skipped"):
-            wrong += 1
-            print(f"{model.name}: {verdict}", flush=True)
-    print(f"{right} right, {wrong} wrong, {skipped} skipped")
-    sys.exit(1 if wrong or not right else 0)
+        wrong, count, why = judge(options.program, model, arrays, forms)
+        files += bool(wrong)
+        skipped += bool(why)
+        right += not wrong and not why
+        chains += count
+        for line in wrong:
+            print(f"{model.name}: {line}", flush=True)
+    print(f"{right} right, {files} wrong, {skipped} skipped; {chains} files written and read")
+    sys.exit(1 if files or not right else 0)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,16 @@ internal import Tensors
 /// | `opsets` | `ai.onnx=17,…` |
 /// | `graph_text` | the graph in the text form, each weight by its name in the file |
 ///
+/// The weight of a linear layer has the name and the axes, (out, in), of PyTorch's module where the graph tells them
+/// (`ModuleNames`); the text reads `weight @"fc.weight.T"` then. Numbers and shapes that an exporter noted stand in the text.
+///
 /// `graph_text` is left out for graphs that the text form does not hold whole: those with operators that vitconv does not
 /// know, whose attributes stand in the original file alone.
 struct GraphRecord {
   static let group = "metadata"
   static let graphKey = "graph_text"
+  /// Behind a weight's name in the text: the graph's constant is the transpose of that matrix.
+  static let transposedSuffix = ".T"
 
   private(set) var weights: [(name: String, tensor: Tensor)] = []
   private(set) var metadata: [(String, String)] = []
@@ -35,8 +40,16 @@ struct GraphRecord {
     let graph = (try? graph.inliningCalls()) ?? graph
     var kept: [(name: String, tensor: Tensor)] = []
     var names = FreshNames(taken: [GraphRecord.group])
+    let modules = ModuleNames(graph)
+    let hasWeights = graph.values.handles.contains { id in
+      graph.constant(id).map { $0.elementType != .string && !ModuleNames.isNotation(graph[id].name, $0) } ?? false
+    }
     let text = GraphPrinter.print(graph) { own, tensor in
-      guard tensor.elementType != .string else { return nil }
+      guard tensor.elementType != .string, !hasWeights || !ModuleNames.isNotation(own, tensor) else { return nil }
+      if let name = modules.linearWeight(own), let turned = try? tensor.transposed([1, 0]), names.take(name) {
+        kept.append((name, turned))
+        return name + GraphRecord.transposedSuffix
+      }
       // A dot is the usual separator, and no name may be another's group.
       let plain = own.split(separator: "/").joined(separator: ".")
       let name = names.make(plain.isEmpty || plain.utf8.contains(0) ? "constant" : plain)
@@ -78,7 +91,13 @@ struct GraphRecord {
   /// The graph that a text tells, with these weights.
   static func graph(_ text: String, weights: [String: Tensor]) throws(Failure) -> Graph {
     do throws(Failure) {
-      return try GraphParser.parse(text) { weights[$0] }
+      return try GraphParser.parse(text) { name in
+        if let tensor = weights[name] { return tensor }
+        guard name.hasSuffix(transposedSuffix), let tensor = weights[String(name.dropLast(transposedSuffix.count))], tensor.dims.count == 2 else {
+          return nil
+        }
+        return try? tensor.transposed([1, 0])
+      }
     } catch {
       throw error.located(element: "\(group)/\(graphKey)")
     }

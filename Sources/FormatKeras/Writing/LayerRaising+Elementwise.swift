@@ -148,11 +148,11 @@ extension LayerRaising {
     return try operation("numpy", "Subtract", [:], [.tensor(a), .tensor(negative)], dims, element)
   }
 
-  /// The one axis that is larger than 1, of known size.
+  /// The one axis that is larger than 1, or may be in some run: open sizes may be 1 as well.
   static func biasAxis(_ dims: [Dim]) -> Int? {
-    let wide = dims.indices.filter { dims[$0].value != 1 }
-    guard wide.count == 1, let axis = wide.first, dims[axis].value != nil else { return nil }
-    return axis
+    let wide = dims.indices.filter { dims[$0].value.map { $0 != 1 } ?? false }
+    if wide.isEmpty { return dims.indices.first { dims[$0].value == nil } }
+    return wide.count == 1 ? wide[0] : nil
   }
 
   private mutating func operation(

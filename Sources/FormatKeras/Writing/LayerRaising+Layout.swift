@@ -144,22 +144,42 @@ extension LayerRaising {
     }
     let own = [Dim](repeating: 1, count: max(dims.count - x.dims.count, 0)) + x.dims
     guard own.count == dims.count else { throw refusal(site, "it has fewer axes than its operand") }
+    return try repeated(try reshapedPlainly(x, own), dims, site)
+  }
+
+  private mutating func tiled(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
+    guard let repeats = constant(site.node.input(1))?.integers() else {
+      guard x.dims.count == dims.count else { throw refusal(site, "its counts depend on the input") }
+      return try repeated(x, dims, site)
+    }
+    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(x)], dims, x.element)
+  }
+
+  /// A tensor repeated until it is of a shape; along the axis of samples as a product with ones that are made of an input.
+  private mutating func repeated(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
     var repeats: [Int] = []
-    for (before, after) in zip(own, dims) {
+    var own = dims
+    for (axis, (before, after)) in zip(x.dims, dims).enumerated() {
       if before == after {
         repeats.append(1)
-      } else if before.value == 1, let size = after.value {
-        repeats.append(size)
+      } else if let old = before.value, let new = after.value, old > 0, new % old == 0 {
+        repeats.append(new / old)
+      } else if axis == 0, before.value == 1, model.inputs.contains(where: { $0.dims.first == after }), x.element != .bool {
+        repeats.append(1)
+        own[0] = Dim(1)
       } else {
         throw refusal(site, "it widens a tensor along an open axis")
       }
     }
-    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(try reshapedPlainly(x, own))], dims, x.element)
-  }
-
-  private mutating func tiled(_ x: LayerTensor, _ dims: [Dim], _ site: RaisingSite) throws(Failure) -> LayerTensor {
-    guard let repeats = constant(site.node.input(1))?.integers() else { throw refusal(site, "its counts depend on the input") }
-    return try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(x)], dims, x.element)
+    var result = x
+    if repeats.contains(where: { $0 != 1 }) { result = try operation("numpy", "Tile", ["repeats": .integers(repeats)], [.tensor(x)], own, x.element) }
+    guard own != dims, let input = model.inputs.first(where: { $0.dims.first == dims[0] }) else { return result }
+    let ones = try operation(
+      "numpy", "OnesLike", ["dtype": .string(x.element.kerasName)], [.tensor(try firstElements(of: input))], [dims[0]], x.element)
+    let column = [Int](repeating: 1, count: dims.count - 1)
+    let laid = try operation(
+      "numpy", "Reshape", ["newshape": .integers([-1] + column)], [.tensor(ones)], [dims[0]] + column.map { Dim($0) }, x.element)
+    return try operation("numpy", "Multiply", [:], [.tensor(result), .tensor(laid)], dims, x.element)
   }
 
   // MARK: Parts
