@@ -10,11 +10,14 @@ internal import Tensors
 struct ModelChecks {
   let model: ModelAnalysis
   let request: ValidationRequest
+  /// Given samples, as this model takes them; without them it is run on a random one.
+  let samples: SampleSet?
   private(set) var checks: [ValidationReport.Check] = []
 
-  init(_ model: ModelAnalysis, _ request: ValidationRequest) {
+  init(_ model: ModelAnalysis, _ request: ValidationRequest, samples: SampleSet?) {
     self.model = model
     self.request = request
+    self.samples = samples
   }
 
   mutating func checkAll() throws(Failure) {
@@ -66,8 +69,7 @@ struct ModelChecks {
 
   private mutating func run() throws(Failure) {
     do throws(Failure) {
-      guard let path = request.samples else { return try runRandomSample() }
-      let samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling).prefix(BatchRunner.openBatch)
+      guard let samples = try self.samples?.prefix(BatchRunner.openBatch) else { return try runRandomSample() }
       let outputs = try SampleActivations.outputs(of: model.graph, on: samples, options: request.common.runOptions)
       for (id, tensor) in zip(model.graph.outputs, outputs) { add([tensor], of: id, on: "\(samples.count) given sample\(samples.count == 1 ? "" : "s")") }
     } catch {

@@ -18,18 +18,26 @@ public enum ModelValidation {
     // Weights can be looked at alone; a comparison needs what they are the weights of.
     reading.checkpoint.listsOpenWeights = request.reference == nil
     let model = try ModelAnalysis.read(request.model, request: reading)
-    var checks = ModelChecks(model, request)
-    do throws(Failure) {
-      if request.reference != nil { try model.graph.requireComputation() }
-      try checks.checkAll()
-    } catch { throw error.located(file: request.model) }
-    guard let path = request.reference else { return report(request, checks.checks, nil) }
+    guard let path = request.reference else {
+      var samples: SampleSet?
+      if let path = request.samples { samples = try SampleSet.read(path, for: model.graph, scaling: request.common.scaling) }
+      return report(request, try checks(of: model, request, samples), nil)
+    }
+    do throws(Failure) { try model.graph.requireComputation() } catch { throw error.located(file: request.model) }
     HeapPolicy.keepFreedMemory()
     let reference = try ModelAnalysis.read(path, request: request.common)
     do throws(Failure) { try reference.graph.requireComputation() } catch { throw error.located(file: path) }
     let versus = try ModelsCompared(reference: reference, model: model, request: request)
+    let alone = try checks(of: model, request, request.samples == nil ? nil : try versus.modelSamples())
     let comparison = try versus.comparison()
-    return report(request, checks.checks + versus.checks(comparison), comparison)
+    return report(request, alone + versus.checks(comparison), comparison)
+  }
+
+  /// - Parameter samples: as the model takes them.
+  private static func checks(of model: ModelAnalysis, _ request: ValidationRequest, _ samples: SampleSet?) throws(Failure) -> [ValidationReport.Check] {
+    var checks = ModelChecks(model, request, samples: samples)
+    do throws(Failure) { try checks.checkAll() } catch { throw error.located(file: request.model) }
+    return checks.checks
   }
 
   private static func report(_ request: ValidationRequest, _ checks: [ValidationReport.Check], _ comparison: Comparison?) -> ValidationReport {
@@ -68,6 +76,9 @@ private struct ModelsCompared {
     bisect = Bisect(
       reference: .init(graph: reference.typed, blocks: reference.recognized.blocks), model: .init(graph: model.typed, blocks: model.recognized.blocks))
   }
+
+  /// The samples as the model takes them.
+  func modelSamples() throws(Failure) -> SampleSet { try ports.inputs(samples) }
 
   func comparison() throws(Failure) -> Comparison {
     let options = request.common.runOptions

@@ -89,6 +89,10 @@ import Testing
       let outcome = try Program.run("validate", pair[0], "--against", pair[1])
       #expect(outcome.status == 0, "\(outcome.output) \(outcome.errors)")
     }
+    let digits = Fixtures.path("keras/digits.keras")
+    #expect(try Program.run("convert", digits, "-o", scratch.file("digits.keras"), "--layout", "nchw").status == 0)
+    let turned = try Program.run("validate", scratch.file("digits.keras"), "--against", digits, "--samples", Fixtures.path("data/digits_nhwc.npz"))
+    #expect(turned.status == 0, "the samples are the reference's: \(turned.errors)")
     let a = try write(
       "graph %g(%p: f32[batch, 2], %q: f32[batch, 2]) -> (%s: f32[batch, 2], %d: f32[batch, 2]) {\n%s = add(%p, %q)\n%d = sub(%p, %q)\n}", scratch, "a.vcg")
     let b = try write(

@@ -48,6 +48,8 @@ extension LayerRaising {
       guard let weight = operands.last ?? nil, x.dims.count > 1, weight.dims.count > 1, x.dims.last == weight.dims[weight.dims.count - 2] else { return false }
     // Rows of a table that is one for all, by numbers that each sample has alike.
     case .indexing(.gather(axis: 0)): guard let table = node.input(0), typed.constant(table) ?? evaluated[table] != nil else { return false }
+    case .layout(.concat(let axis)):
+      guard axis != 0, axis != -dims.count, operands.allSatisfy({ $0?.dims.first == 1 }) else { return false }
     case .normalization(.layer(let axis, _)), .softmax(.softmax(let axis)):
       guard axis == -1 || axis == dims.count - 1, let width = dims.last?.value, x.dims.last == width else { return false }
     default: return false

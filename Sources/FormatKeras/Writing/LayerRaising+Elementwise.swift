@@ -86,7 +86,7 @@ extension LayerRaising {
 
   mutating func binary(_ op: BinaryOp, _ site: RaisingSite) throws(Failure) {
     guard let a = site.node.input(0), let b = site.node.input(1), let result = site.result else { throw refusal(site, "an operand is left out") }
-    if op == .add, let producer = graph.producer(of: a), biased[producer] == a {
+    if op == .add, constant(a) == nil, let producer = graph.producer(of: a), biased[producer] == a {
       return place(result, try product(RaisingSite(id: producer, node: graph[producer]), bias: constant(b)))
     }
     let element = try element(result)

@@ -109,9 +109,8 @@ struct LayerRaising {
       placed[output] = try raised(block)
       return
     }
-    if biased[id] != nil { return }
     let results = node.outputs.compactMap { $0 }
-    if results.allSatisfy({ constant($0) != nil }) || evaluates(node) { return }
+    if results.allSatisfy({ constant($0) != nil }) || evaluates(node) || biased[id] != nil { return }
     let site = RaisingSite(id: id, node: node)
     do throws(Failure) {
       try raise(site)
