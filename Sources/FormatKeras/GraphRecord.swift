@@ -39,26 +39,20 @@ struct GraphRecord {
     }
     let graph = (try? graph.inliningCalls()) ?? graph
     var kept: [(name: String, tensor: Tensor)] = []
-    var names: Set<String> = [GraphRecord.group]
+    var names = FreshNames(taken: [GraphRecord.group])
     let modules = ModuleNames(graph)
     let hasWeights = graph.values.handles.contains { id in
       graph.constant(id).map { $0.elementType != .string && !ModuleNames.isNotation(graph[id].name, $0) } ?? false
     }
     let text = GraphPrinter.print(graph) { own, tensor in
       guard tensor.elementType != .string, !hasWeights || !ModuleNames.isNotation(own, tensor) else { return nil }
-      if let name = modules.linearWeight(own), let turned = try? tensor.transposed([1, 0]), names.insert(name).inserted {
+      if let name = modules.linearWeight(own), let turned = try? tensor.transposed([1, 0]), names.take(name) {
         kept.append((name, turned))
         return name + GraphRecord.transposedSuffix
       }
       // A dot is the usual separator, and no name may be another's group.
       let plain = own.split(separator: "/").joined(separator: ".")
-      let stem = plain.isEmpty || plain.utf8.contains(0) ? "constant" : plain
-      var name = stem
-      var count = 0
-      while !names.insert(name).inserted {
-        count += 1
-        name = "\(stem)_\(count)"
-      }
+      let name = names.make(plain.isEmpty || plain.utf8.contains(0) ? "constant" : plain)
       kept.append((name, tensor))
       return name
     }

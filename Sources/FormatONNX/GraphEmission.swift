@@ -40,11 +40,9 @@ struct GraphEmission {
     self.outerNames = outerNames
     self.external = external
     for (value, name) in zip(body.graph.inputs.suffix(captured.count), captured) { renamed[value] = name }
-    var taken = outerNames.union(graph.values.handles.map { graph[$0].name })
+    var names = FreshNames(taken: outerNames.union(graph.values.handles.map { graph[$0].name }))
     for value in graph.values.handles where renamed[value] == nil && outerNames.contains(graph[value].name) {
-      var count = 1
-      while !taken.insert("\(graph[value].name)_\(count)").inserted { count += 1 }
-      renamed[value] = "\(graph[value].name)_\(count)"
+      renamed[value] = names.make(graph[value].name)
     }
   }
 
@@ -151,13 +149,11 @@ struct GraphEmission {
   /// New values must not take names that subgraphs use for their own.
   private mutating func avoidInnerNames() {
     guard let inner = record?.innerNames, !inner.isEmpty else { return }
-    var taken = inner.union(graph.values.handles.map { graph[$0].name })
+    var names = FreshNames(taken: inner.union(graph.values.handles.map { graph[$0].name }))
     let fixed = Set(graph.outputs)
     for (_, node) in graph.liveNodes where node.record == nil {
       for value in node.outputs.compactMap({ $0 }) where inner.contains(graph[value].name) && !fixed.contains(value) {
-        var count = 1
-        while !taken.insert("\(graph[value].name)_\(count)").inserted { count += 1 }
-        renamed[value] = "\(graph[value].name)_\(count)"
+        renamed[value] = names.make(graph[value].name)
       }
     }
   }

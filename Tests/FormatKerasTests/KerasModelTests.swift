@@ -15,8 +15,15 @@ import Testing
     return try KerasReader.read(ByteSource(mapping: path), path: path, sink: &sink)
   }
 
-  @Test(arguments: ["vit", "cnn", "rnn", "nested", "recurrences", "resizings", "operations", "quantized"], ["keras", "h5"])
+  @Test(arguments: ["vit", "cnn", "rnn", "nested", "recurrences", "resizings", "operations", "quantized", "sequences", "hub"], ["keras", "h5"])
   func computesWhatKerasComputes(_ name: String, _ suffix: String) throws {
+    try Self.compare(name, suffix)
+  }
+
+  /// The legacy layout keeps adapters beside quantized kernels, where archives hold the merged kernel.
+  @Test func adaptersStandBesideQuantizedKernels() throws { try Self.compare("adapted", "h5") }
+
+  private static func compare(_ name: String, _ suffix: String) throws {
     let checkpoint = try Self.read(Fixtures.path("keras/\(name).\(suffix)"))
     let arrays = try ArrayArchive.read(path: Fixtures.path("keras/\(name).npz"))
     let graph = checkpoint.graph

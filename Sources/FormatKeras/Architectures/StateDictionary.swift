@@ -13,6 +13,8 @@ struct StateDictionary {
   let configuration: JSON?
   /// Names as the file has them, by those used here.
   private var originals: [String: String] = [:]
+  /// Numbers of the members of each list: `blocks` has 0, 1, ….
+  private var listed: [String: Set<Int>] = [:]
   /// Names outside of the model's own prefix: optimizers, averaged copies, other towers.
   private var outside: Set<String> = []
   /// Models of Transformers without a head give all tokens, where timm's give pooled ones.
@@ -56,6 +58,7 @@ struct StateDictionary {
       embedding.hasSuffix("conv_proj.weight") || embedding.hasSuffix("features.0.0.weight")
       ? .torchvision : embedding.hasSuffix("conv1.weight") ? .openCLIP : embedding.contains("embedding") ? .transformers : .timm
     shapeEmbeddings()
+    listed = StateDictionary.lists(in: weights.keys)
   }
 
   /// What stands before the first of these marks that a name ends with. Averages of the weights (EMA) come after the weights.
@@ -168,10 +171,24 @@ struct StateDictionary {
     return tensor
   }
 
+  /// How many blocks stand in a list: `blocks.0`, `blocks.1`, … without a gap.
   func count(_ prefix: String) -> Int {
+    guard let members = listed[prefix] else { return 0 }
     var index = 0
-    while index < 1 << 16, weights.keys.contains(where: { $0.hasPrefix("\(prefix).\(index).") }) { index += 1 }
+    while members.contains(index) { index += 1 }
     return index
+  }
+
+  /// Numbers that follow each prefix in names; lists of a model do not lie deeper than this.
+  private static func lists(in names: some Sequence<String>) -> [String: Set<Int>] {
+    var result: [String: Set<Int>] = [:]
+    for name in names {
+      let words = name.split(separator: ".", maxSplits: 8, omittingEmptySubsequences: false)
+      for (place, word) in words.enumerated().dropFirst().dropLast() {
+        if let number = Int(word), number >= 0 { result[words[..<place].joined(separator: "."), default: []].insert(number) }
+      }
+    }
+    return result
   }
 
   // MARK: What a configuration tells

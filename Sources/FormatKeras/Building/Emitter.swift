@@ -7,7 +7,7 @@ internal import Tensors
 struct Emitter {
   private(set) var builder: GraphBuilder
   private var facts: [ValueID: Fact] = [:]
-  private var names: Set<String> = []
+  private var names = FreshNames()
   private var constants: [String: ValueID] = [:]
   /// Where new nodes belong: the module's name, with '/' between levels.
   var scope = ""
@@ -64,15 +64,7 @@ struct Emitter {
 
   // MARK: Names
 
-  private mutating func unique(_ name: String) -> String {
-    var result = name.isEmpty ? "value" : name
-    var count = 0
-    while !names.insert(result).inserted {
-      count += 1
-      result = "\(name)_\(count)"
-    }
-    return result
-  }
+  private mutating func unique(_ name: String) -> String { names.make(name.isEmpty ? "value" : name) }
 
   // MARK: Inputs and constants
 

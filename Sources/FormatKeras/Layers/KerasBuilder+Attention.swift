@@ -103,7 +103,8 @@ extension KerasBuilder {
       for row in 0..<rows {
         for column in 0..<columns { allowed.append((!isCausal || column <= row) && (window.map { abs(row - column) < $0 } ?? true) ? 1 : 0) }
       }
-      if call.argument(Int.max, "attention_mask") == nil, [queryArgument, valueArgument, keyArgument].allSatisfy({ implicitMask($0) == nil }) {
+      let isMasked = ["attention_mask", "query_mask", "value_mask", "key_mask"].contains { call.argument(Int.max, $0) != nil }
+      if !isMasked, [queryArgument, valueArgument, keyArgument].allSatisfy({ implicitMask($0) == nil }) {
         // Known in full: a constant term, as exporters spell it.
         let blocked = version == 2 ? -1e9 : isFused ? lowest(try e.element(scores)) : try e.element(scores) == .float16 ? -3e4 : -1e9
         let term = try e.floats(allowed.map { $0 == 1 ? 0 : blocked }, dims: [1, 1, rows, columns], try e.element(scores), "mask")
@@ -134,9 +135,9 @@ extension KerasBuilder {
     }
     if rank == 3 {
       // (B, T, 1), (B, 1, S), (B, 1, S), at the heads' axis.
-      if let mask = implicitMask(queryArgument) { try join(try e.unsqueeze(mask, [1, 3]), &self) }
-      if let mask = implicitMask(valueArgument) { try join(try e.unsqueeze(mask, [1, 2]), &self) }
-      if let mask = implicitMask(keyArgument) { try join(try e.unsqueeze(mask, [1, 2]), &self) }
+      if let mask = try operandMask(queryArgument, "query_mask", call) { try join(try e.unsqueeze(mask, [1, 3]), &self) }
+      if let mask = try operandMask(valueArgument, "value_mask", call) { try join(try e.unsqueeze(mask, [1, 2]), &self) }
+      if let mask = try operandMask(keyArgument, "key_mask", call) { try join(try e.unsqueeze(mask, [1, 2]), &self) }
     }
     if let condition {
       let type = try e.type(scores)
@@ -179,7 +180,7 @@ extension KerasBuilder {
       y = try e.transpose(y, inverse)
     }
     if outputShape.count > 1 { y = try e.reshape(y, (try e.shape(y)).dropLast() + outputShape.map { Dim($0) }) }
-    let queryMask = implicitMask(queryArgument)
+    let queryMask = try operandMask(queryArgument, "query_mask", call)
     if version == 3 {
       // Keras 3 takes the masks off its operands, so that whoever reads them later sees none.
       for argument in [queryArgument, valueArgument, keyArgument] { if case .tensor(let id)? = argument { masks[id] = nil } }
@@ -191,6 +192,15 @@ extension KerasBuilder {
     let (own, other) = (try e.shape(query), try e.shape(key))
     let split = try e.reshape(weights, [own[0]] + free.map { own[$0] } + [Dim(heads)] + axes.map { own[$0] } + axes.map { other[$0] })
     return [y, split]
+  }
+
+  /// The mask that the call gives for an operand, or else the one that the operand bears.
+  private mutating func operandMask(_ argument: Argument?, _ name: String, _ call: LayerCall) throws(Failure) -> ValueID? {
+    // MultiHeadAttention takes no other mask for queries than the one that they bear.
+    let isPassedOver = name == "query_mask" && call.layer.className == "MultiHeadAttention"
+    guard !isPassedOver, let given = call.argument(Int.max, name) else { return implicitMask(argument) }
+    let mask = try value(given, call)
+    return try e.element(mask) == .bool ? mask : try e.emit(.cast(to: .bool), [mask], "Cast")
   }
 
   private func implicitMask(_ argument: Argument?) -> ValueID? {

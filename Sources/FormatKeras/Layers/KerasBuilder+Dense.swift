@@ -15,7 +15,7 @@ extension KerasBuilder {
 
   /// Float8 layers round their bias to bfloat16.
   private mutating func denseBias(_ call: LayerCall, _ dims: [Int?]) throws(Failure) -> ValueID {
-    let isFloat8 = try KernelQuantization(call, stored: nil)?.form == .float8
+    let isFloat8 = try KernelQuantization(call, call.path, stored: nil)?.form == .float8
     return try variable(call, ["bias"], 1, dims: dims) { (tensor) throws(Failure) in
       guard isFloat8, tensor.elementType == .float32 else { return tensor }
       return try tensor.converted(to: .bfloat16).converted(to: .float32)
@@ -52,7 +52,7 @@ extension KerasBuilder {
     let free = Array(weight.dropFirst(contracted.count))
     let isDense = operand.suffix(contracted.count).elementsEqual(contracted) && result == operand.dropLast(contracted.count) + free && !contracted.isEmpty
     let stored = try store.find(call.path, ["kernel"], 0)
-    if try KernelQuantization(call, stored: stored?.elementType) != nil {
+    if try KernelQuantization(call, call.path, stored: stored?.elementType) != nil {
       guard isDense, let stored else { throw call.refused("a quantized kernel of the equation '\(equation)'") }
       y = try quantizedEinsum(x, rows: kernelDims.prefix(contracted.count).compactMap { $0 }, columns: free.count, stored: stored, call)
     } else if isDense, weight.count == 2 {
@@ -90,7 +90,7 @@ extension KerasBuilder {
     let dims = try e.shape(x)
     var free = stored.dims.count == rows.count + columns ? Array(stored.dims.suffix(columns)) : []
     // Packed kernels are matrices of half the columns: the layer's own output shape tells.
-    if try KernelQuantization(call, stored: stored.elementType)?.form == .int4 {
+    if try KernelQuantization(call, call.path, stored: stored.elementType)?.form == .int4 {
       let output = call.config["output_shape"]?.array?.suffix(columns).compactMap(\.int) ?? (call.config["output_shape"]?.int).map { [$0] } ?? []
       guard output.count == columns else { throw call.refused("a packed kernel of open size") }
       free = output
@@ -122,7 +122,7 @@ extension KerasBuilder {
   /// (count, width); a quantized row has a scale of its own.
   private mutating func embeddingTable(_ call: LayerCall, _ count: Int, _ width: Int) throws(Failure) -> ValueID {
     let stored = try store.find(call.path, ["embeddings"], 0)
-    guard let quantization = try KernelQuantization(call, stored: stored?.elementType), let stored else {
+    guard let quantization = try KernelQuantization(call, call.path, stored: stored?.elementType), let stored else {
       return try variable(call, ["embeddings"], 0, dims: [count, width])
     }
     guard quantization.form != .float8 else { throw call.refused("a table in float8") }

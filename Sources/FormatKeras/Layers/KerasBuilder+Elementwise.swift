@@ -41,6 +41,12 @@ extension KerasBuilder {
     case "StopGradient", "Identity", "Copy", "ConvertToTensor", "Array": return x
     case "Cast", "AsType", "SaturateCast":
       guard let word = argument("dtype")?.string, let type = ElementType(name: word) else { throw call.wrong("'dtype' is missing") }
+      let bounds: [ElementType: (Double, Double)] = [
+        .uint8: (0, 255), .int8: (-128, 127), .uint16: (0, 65535), .int16: (-32768, 32767), .int32: (-2_147_483_648, 2_147_483_520),
+      ]
+      if name == "SaturateCast", try e.element(x).isFloatingPoint, let (low, high) = bounds[type] {
+        return try e.emit(.cast(to: type), [try e.clip(x, low, high)], "Cast")
+      }
       return try e.emit(.cast(to: type), [x], "Cast")
     case "Clip":
       guard let low = argument("x_min")?.double, let high = argument("x_max")?.double else { throw call.refused("bounds that are computed") }

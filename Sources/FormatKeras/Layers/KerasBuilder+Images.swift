@@ -52,6 +52,20 @@ extension KerasBuilder {
     }
   }
 
+  /// AutoContrast: each channel of each image is stretched over the range of values, (x − min)·size/(max − min); channels of one
+  /// value stay as they are.
+  mutating func contrasted(_ x: ValueID, _ call: LayerCall) throws(Failure) -> ValueID {
+    let rank = try e.rank(x)
+    guard rank == 4, let range = call.config["value_range"].flatMap({ KerasBuilder.nested($0)?.values }) ?? Optional([0, 255]), range.count == 2,
+      range[1] > range[0]
+    else { throw call.wrong("'value_range' or the rank of its input is wrong") }
+    let low = try e.reduce(.min, x, axes: [1, 2], keep: true, "ReduceMin")
+    let size = try e.subtract(try e.reduce(.max, x, axes: [1, 2], keep: true, "ReduceMax"), low)
+    let isFlat = try equals(size, 0)
+    let scaled = try e.divide(try e.multiply(try e.subtract(x, low), range[1] - range[0]), try e.select(isFlat, try e.scalar(1, like: size), size))
+    return try e.select(isFlat, x, try e.add(scaled, range[0]))
+  }
+
   /// Patches as rows (py, px, c) of the last axis.
   mutating func patches(
     _ x: ValueID, _ size: Argument?, _ strides: Argument?, _ padding: String, dilation: Int = 1, _ call: LayerCall

@@ -99,10 +99,15 @@ extension KerasBuilder {
       let indices = try e.emit(.cast(to: .int64), [try value(call.argument(1, "indices"), call)], "Cast")
       return [try e.emit(.indexing(.scatterND(reduction)), [x, indices, try value(call.argument(2, "updates"), call)], "ScatterND")]
     case "Repeat":
-      guard let times = argument(1, "repeats")?.int, (1...4096).contains(times), let axis = argument(2, "axis")?.int else {
-        throw call.refused("this form of repetition")
-      }
+      guard let axis = argument(2, "axis")?.int else { throw call.refused("entries of all axes as one") }
       let place = try e.axis(axis, rank: rank)
+      if let each = argument(1, "repeats")?.ints, each.count > 1 {
+        guard try e.size(x, place) == each.count, each.allSatisfy({ (0...4096).contains($0) }) else { throw call.wrong("its repeats do not fit the axis") }
+        let places = each.enumerated().flatMap { [Int64](repeating: Int64($0), count: $1) }
+        guard !places.isEmpty else { throw call.refused("a tensor without elements") }
+        return [try e.emit(.indexing(.gather(axis: place)), [x, e.constant("places", try Tensor(int64: places, dims: [places.count]))], "Gather")]
+      }
+      guard let times = argument(1, "repeats")?.ints?.first, (1...4096).contains(times) else { throw call.refused("this form of repetition") }
       var repeats = [Int](repeating: 1, count: rank + 1)
       repeats[place + 1] = times
       let tiled = try e.emit(.layout(.tile), [try e.unsqueeze(x, [place + 1]), try e.integers(repeats)], "Tile")

@@ -11,8 +11,13 @@ struct KernelQuantization {
   var quantizesInput: Bool
 
   /// nil for a layer that is not quantized.
-  init?(_ call: LayerCall, stored: ElementType?) throws(Failure) {
-    let policy = call.config["dtype"]?["config"]
+  init?(_ call: LayerCall, _ path: LayerPath, stored: ElementType?) throws(Failure) {
+    var policy = call.config["dtype"]?["config"]
+    if let map = policy?["policy_map"]?.object {
+      // One policy for each layer, by the names from the model down.
+      let place = ([path.group] + path.inner).joined(separator: "/")
+      policy = map.first { place == $0.key || place.hasSuffix("/" + $0.key) }?.value["config"]
+    }
     let named = policy?["name"]?.string ?? call.config["dtype"]?.string ?? ""
     let mode = policy?["mode"]?.string ?? named.split(separator: "_").first.map(String.init) ?? ""
     let settings = call.config["quantization_config"]
@@ -44,11 +49,25 @@ extension KerasBuilder {
   mutating func kernelProduct(_ x: ValueID, _ kernel: DenseKernel, _ call: LayerCall) throws(Failure) -> ValueID {
     guard let rows = kernel.rows.checkedProduct, let columns = kernel.columns.checkedProduct else { throw call.wrong("its kernel overflows") }
     let stored = try store.find(kernel.path, ["kernel"], 0)?.elementType
-    guard let quantization = try KernelQuantization(call, stored: stored) else {
+    guard let quantization = try KernelQuantization(call, kernel.path, stored: stored) else {
       let dims = kernel.rows + kernel.columns
       let weight = try variable(call, kernel.path, ["kernel"], 0, dims: dims) { (tensor) throws(Failure) in try tensor.reshaped([rows, columns]) }
       return try e.matMul(x, weight)
     }
+    let y = try quantizedProduct(x, kernel, quantization, rows, columns, call)
+    guard let adapter = try store.adapter(kernel.path, ["kernel"], hint: nil) else { return y }
+    // Legacy files keep an adapter beside the quantized kernel: x·A·B·(alpha/rank) is added.
+    let type = policy(call.config).compute
+    let delta = try e.weight("\(kernel.path.name)/lora_kernel") { () throws(Failure) in
+      let zeros = try Tensor.filled([Double](repeating: 0, count: rows * columns), dims: [rows, columns], type)
+      return try KerasBuilder.adapted(zeros, adapter, call)
+    }
+    return try e.add(y, try e.matMul(x, delta))
+  }
+
+  private mutating func quantizedProduct(
+    _ x: ValueID, _ kernel: DenseKernel, _ quantization: KernelQuantization, _ rows: Int, _ columns: Int, _ call: LayerCall
+  ) throws(Failure) -> ValueID {
     let after = kernel.hasBias ? 2 : 1
     switch quantization.form {
     case .float8: return try float8Product(x, kernel, rows, columns, call)

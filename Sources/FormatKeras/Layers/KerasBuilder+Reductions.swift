@@ -62,9 +62,19 @@ extension KerasBuilder {
       }
       return [y]
     case "Quantile", "Percentile":
-      guard let q = call.argument(1, "q")?.double, let axis = argument("axis")?.int else { throw call.refused("this form of quantile") }
-      guard argument("method")?.string ?? "linear" == "linear" else { throw call.refused("this method of quantile") }
-      return [try quantile(x, name == "Percentile" ? q / 100 : q, axis: try e.axis(axis, rank: rank), keep, call)]
+      guard let axis = argument("axis")?.int else { throw call.refused("a quantile over several axes") }
+      let place = try e.axis(axis, rank: rank)
+      let factor = name == "Percentile" ? 0.01 : 1
+      let method = argument("method")?.string ?? "linear"
+      if let q = call.argument(1, "q")?.double { return [try quantile(x, q * factor, axis: place, keep, call, method: method)] }
+      // Several stand along a new first axis.
+      guard case .list(let entries)? = call.argument(1, "q"), !entries.isEmpty, entries.count <= 1024 else { throw call.refused("this form of quantile") }
+      var results: [ValueID] = []
+      for entry in entries {
+        guard let q = entry.double else { throw call.refused("this form of quantile") }
+        results.append(try e.unsqueeze(try quantile(x, q * factor, axis: place, keep, call, method: method), [0]))
+      }
+      return [try e.concat(results, axis: 0)]
     default: return nil
     }
   }
@@ -146,11 +156,21 @@ extension KerasBuilder {
   }
 
   /// Between the two neighbors of a place in the order, in proportion.
-  private mutating func quantile(_ x: ValueID, _ q: Double, axis: Int, _ keep: Bool, _ call: LayerCall) throws(Failure) -> ValueID {
+  private mutating func quantile(
+    _ x: ValueID, _ q: Double, axis: Int, _ keep: Bool, _ call: LayerCall, method: String = "linear"
+  ) throws(Failure) -> ValueID {
     let size = try e.size(x, axis)
     guard size > 0, (0...1).contains(q) else { throw call.wrong("the quantile \(q) of \(size) entries") }
     let sorted = try ordered(x, axis: axis, count: size, largest: false).values
-    let position = q * Double(size - 1)
+    var position = q * Double(size - 1)
+    switch method {
+    case "linear": break
+    case "lower": position = position.rounded(.down)
+    case "higher": position = position.rounded(.up)
+    case "nearest": position = position.rounded(.toNearestOrEven)
+    case "midpoint": position = (position.rounded(.down) + position.rounded(.up)) / 2
+    default: throw call.refused("the method '\(method)' of quantile")
+    }
     let low = Int(position.rounded(.down))
     let share = position - Double(low)
     var y = try e.slice(sorted, axis: axis, from: low, to: low + 1)

@@ -24,7 +24,7 @@ extension KerasBuilder {
         throw call.wrong("'pattern' is missing")
       }
       return [try rearranged(x, pattern, call)]
-    default: return nil
+    default: return try sequence(name, call)
     }
   }
 

@@ -35,7 +35,9 @@ struct KerasBuilder {
     if let word = config["dtype"]?.string {
       name = word
     } else {
-      name = config["dtype"]?["config"]?["name"]?.string ?? config["dtype"]?["config"]?["source_name"]?.string ?? "float32"
+      name =
+        config["dtype"]?["config"]?["name"]?.string ?? config["dtype"]?["config"]?["source_name"]?.string
+        ?? config["dtype"]?["config"]?["default_policy"]?.string ?? "float32"
     }
     switch name {
     case "float16": return (.float16, .float16)
@@ -160,7 +162,7 @@ struct KerasBuilder {
   }
 
   /// W + A·B·(alpha/rank): Hu et al. 2021.
-  private static func adapted(_ tensor: Tensor, _ adapter: (Tensor, Tensor), _ call: LayerCall) throws(Failure) -> Tensor {
+  static func adapted(_ tensor: Tensor, _ adapter: (Tensor, Tensor), _ call: LayerCall) throws(Failure) -> Tensor {
     let (a, b) = adapter
     guard let rank = a.dims.last, rank > 0, b.dims.first == rank, var values = tensor.doubles(), let left = a.doubles(), let right = b.doubles(),
       values.count == left.count / rank * (right.count / rank)
@@ -242,10 +244,11 @@ struct KerasBuilder {
     case "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization",
       "Identity", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "RandomErasing", "RandomHeight",
       "RandomWidth", "MixUp", "CutMix", "RandAugment", "RandomColorJitter", "RandomColorDegeneration", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
-      "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear", "Solarization", "AutoContrast",
-      "Equalization", "AugMix", "RandomElasticTransform", "RandomApply", "RandomChoice":
+      "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear", "Solarization", "AugMix",
+      "RandomElasticTransform", "RandomApply", "RandomChoice":
       // At inference the value as it is.
       return [try passingMask(call, try input(call))]
+    case "AutoContrast": return [try contrasted(try input(call), call)]
     case "RandomCrop":
       // At inference Keras 2 resizes what has the target's proportions, Keras 3 leaves the image as it is.
       guard version == 2 else { return [try input(call)] }
@@ -260,6 +263,9 @@ struct KerasBuilder {
     case "Masking": return [try masking(call)]
     case "InputLayer": throw call.wrong("an input inside a model")
     default:
+      if let model = KerasHubModel(call.layer.className, call.config) {
+        return [try model.result(try value(call.argument(0, "inputs"), call), call.path, &self)]
+      }
       guard call.layer.module.isEmpty, !call.layer.isOperation else { return try opaque(call) }
       do throws(Failure) { return try operation(call) } catch  where error.code == .unknownOperator { return try opaque(call) }
     }

@@ -19,7 +19,7 @@ struct LayerRaising {
   var evaluated: [ValueID: Tensor] = [:]
   /// Constants repeated along axes that are open, as they were before.
   private var repeated: [ValueID: Tensor] = [:]
-  private var names: Set<String> = []
+  private var names = FreshNames()
   private var turned: [Turn: LayerTensor] = [:]
   /// Attention blocks by the canonical value that is their result.
   var attention: [ValueID: RaisedAttention] = [:]
@@ -53,7 +53,7 @@ struct LayerRaising {
       guard type.element.isOfKeras else {
         throw Failure(.notExpressible, "Keras has no elements of type \(type.element.name)", at: .element(graph[input].name))
       }
-      let name = unique(LayerRaising.cleaned(graph[input].name, fallback: "input_\(index)"))
+      let name = names.make(LayerRaising.cleaned(graph[input].name, fallback: "input_\(index)"))
       let tensor = LayerTensor(layer: name, index: 0, element: type.element, dims: shape.dims)
       model.layers.append(
         LayerDraft(
@@ -64,7 +64,7 @@ struct LayerRaising {
     // The names of outputs are theirs alone.
     var outputNames: [String] = []
     for (index, output) in graph.outputs.enumerated() {
-      outputNames.append(unique(LayerRaising.cleaned(graph[output].name, fallback: "output_\(index)")))
+      outputNames.append(names.make(LayerRaising.cleaned(graph[output].name, fallback: "output_\(index)")))
     }
     let needed = neededNodes()
     for id in graph.order where needed[id] { try raise(id) }
@@ -219,16 +219,6 @@ struct LayerRaising {
     return result.isEmpty ? fallback : result
   }
 
-  private mutating func unique(_ name: String) -> String {
-    var result = name
-    var count = 0
-    while !names.insert(result).inserted {
-      count += 1
-      result = "\(name)_\(count)"
-    }
-    return result
-  }
-
   /// Appends a layer with one result; `stem` names it, else its class does.
   mutating func layer(
     _ className: String, _ config: [String: JSON], _ arguments: [CallArgument], _ dims: [Dim], _ element: ElementType, stem: String? = nil,
@@ -238,7 +228,7 @@ struct LayerRaising {
     var config = config
     config["trainable"] = .bool(true)
     config["dtype"] = try LayerRaising.policy(element)
-    let name = fixed ?? unique(stem.map { LayerRaising.cleaned($0, fallback: KerasLayer.snakeCase(className)) } ?? KerasLayer.snakeCase(className))
+    let name = fixed ?? names.make(stem.map { LayerRaising.cleaned($0, fallback: KerasLayer.snakeCase(className)) } ?? KerasLayer.snakeCase(className))
     model.layers.append(LayerDraft(className: className, name: name, config: config, arguments: arguments, keywords: keywords, groups: groups))
     return LayerTensor(layer: name, index: 0, element: element, dims: dims)
   }
@@ -262,7 +252,7 @@ struct LayerRaising {
         .notExpressible, "only the operation keras.ops.\(KerasLayer.snakeCase(className)) says it, which Keras does not read back from one HDF5 file",
         advice: "write a .keras archive")
     }
-    let name = unique(KerasLayer.snakeCase(className))
+    let name = names.make(KerasLayer.snakeCase(className))
     model.layers.append(
       LayerDraft(module: "keras.src.ops.\(module)", className: className, name: name, config: config, arguments: arguments, keywords: keywords))
     return LayerTensor(layer: name, index: 0, element: element, dims: dims)
