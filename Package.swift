@@ -34,14 +34,15 @@ let package = Package(
   targets: [
     // C: system calls that Swift's Glibc module leaves out.
     .target(name: "CSystem"),
-    // C: the code protoc-c makes from schemas/onnx.proto, oneDNN, and libzip behind thin shims.
+    // C: the code protoc-c makes from schemas/onnx.proto, and oneDNN behind a thin shim.
     .target(name: "CONNX", linkerSettings: [.linkedLibrary("protobuf-c")]),
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("dl")]),
     // C: row loops compiled for each vector unit and chosen when the program starts.
     .target(name: "CVector"),
-    .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    // C: what zip archives are unpacked and checked with.
+    .target(name: "CZip", linkerSettings: [.linkedLibrary("z")]),
     // C: libhdf5, loaded when the first HDF5 file is met.
-    .target(name: "CHDF5", linkerSettings: [.linkedLibrary("dl"), .linkedLibrary("z")]),
+    .target(name: "CHDF5", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CImage", pkgConfig: "libpng", providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
     // Codes, severities, places in a model, the one error type.
@@ -50,6 +51,8 @@ let package = Package(
     library("Bytes", ["Diagnostics", "CSystem"]),
     // Bytes of picture files to pixels.
     library("Images", ["Diagnostics", "CImage"]),
+    // Zip archives: members in place, and archives to write.
+    library("Zip", ["Bytes", "CZip"]),
     // Element types, shapes with symbolic dimensions, tensors and their storage.
     library("Tensors", ["Bytes"]),
     // Typed ids, arenas, the graph, its operators, patches, the structural verifier.
@@ -61,7 +64,7 @@ let package = Package(
     // ONNX bytes to Graph and back.
     library("FormatONNX", ["Differentiation", "CONNX"]),
     // NumPy archives of arrays.
-    library("FormatNPZ", ["Tensors", "CZip"]),
+    library("FormatNPZ", ["Tensors", "Zip"]),
     // Folders of PNG and JPEG images as samples.
     library("FormatImage", ["Tensors", "Images"]),
     // HDF5 files: groups, attributes, tensors.
@@ -77,7 +80,7 @@ let package = Package(
     // Finds attention blocks in a canonical graph.
     library("Recognition", ["Inference"]),
     // Keras models, and weights whose architecture stands elsewhere, to Graph and back.
-    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "CZip", "CYAML"]),
+    library("FormatKeras", ["GraphText", "Recognition", "FormatHDF5", "Zip", "CYAML"]),
     // Plans and runs a TypedGraph.
     library("Execution", ["Inference"]),
     // The rewrite contract and catalogue.
@@ -93,11 +96,12 @@ let package = Package(
     // Where fixtures lie, and what several test targets share.
     library("TestSupport", ["GraphText", "FormatNPZ"]),
     tests("DiagnosticsTests", ["Diagnostics"]),
+    tests("ZipTests", ["Zip"]),
     tests("TensorsTests", ["Tensors", "TestSupport"]),
     tests("GraphIRTests", ["GraphIR"]),
     tests("DifferentiationTests", ["Differentiation", "Execution", "TestSupport"]),
     tests("FormatONNXTests", ["FormatONNX", "TestSupport"]),
-    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "Canonicalization", "GraphText", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
+    tests("FormatKerasTests", ["FormatKeras", "FormatHDF5", "CHDF5", "Canonicalization", "GraphText", "Execution", "FormatNPZ", "FormatONNX", "TestSupport"]),
     tests("FormatNPZTests", ["FormatNPZ", "TestSupport"]),
     tests("KernelsTests", ["Kernels", "CVector"]),
     tests("FormatImageTests", ["FormatImage"]),

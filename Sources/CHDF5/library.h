@@ -15,9 +15,9 @@
 #define VC_H5_FUNCTIONS(X) \
   X(H5Aclose) X(H5Acreate2) X(H5Aget_space) X(H5Aget_type) X(H5Aiterate2) X(H5Aopen) X(H5Aread) X(H5Awrite) X(H5Dclose) X(H5Dcreate2) \
   X(H5Dget_chunk_info) X(H5Dget_create_plist) X(H5Dget_num_chunks) X(H5Dget_offset) X(H5Dget_space) X(H5Dget_storage_size) X(H5Dget_type) \
-  X(H5Dread) X(H5Dvlen_reclaim) X(H5Dwrite) X(H5Eset_auto2) X(H5Ewalk2) X(H5Fclose) X(H5Fcreate) X(H5Gclose) X(H5Gcreate2) X(H5Gopen2) \
-  X(H5Iget_type) X(H5Literate) X(H5Lunregister) X(H5Oclose) X(H5Oget_info2) X(H5Oopen) X(H5PLset_loading_state) X(H5Pclose) X(H5Pcreate) \
-  X(H5Pget_chunk) X(H5Pget_external_count) X(H5Pget_filter2) X(H5Pget_layout) X(H5Pget_nfilters) X(H5Pset_alignment) \
+  X(H5Dread) X(H5Dvlen_reclaim) X(H5Dwrite) X(H5Eset_auto2) X(H5Ewalk2) X(H5Fclose) X(H5Fcreate) X(H5Fget_create_plist) X(H5Fget_obj_count) X(H5Gclose) X(H5Gcreate2) X(H5Gopen2) \
+  X(H5Iget_type) X(H5Literate) X(H5Lunregister) X(H5Oclose) X(H5Oget_info2) X(H5Oopen) X(H5Oopen_by_addr) X(H5PLset_loading_state) X(H5Pclose) X(H5Pcreate) \
+  X(H5Pget_chunk) X(H5Pget_external_count) X(H5Pget_filter2) X(H5Pget_layout) X(H5Pget_nfilters) X(H5Pget_userblock) X(H5Pset_alignment) \
   X(H5Pset_char_encoding) X(H5Pset_create_intermediate_group) X(H5Pset_obj_track_times) X(H5Sclose) X(H5Screate) X(H5Screate_simple) X(H5Sget_simple_extent_dims) \
   X(H5Sget_simple_extent_type) X(H5Sselect_hyperslab) X(H5Tclose) X(H5Tcopy) X(H5Tcreate) X(H5Tenum_create) X(H5Tenum_insert) \
   X(H5Tget_class) X(H5Tget_cset) X(H5Tget_ebias) X(H5Tget_fields) X(H5Tget_member_name) X(H5Tget_member_value) X(H5Tget_nmembers) \
@@ -65,6 +65,8 @@ extern struct vc_h5_library vc_h5;
 #define H5Ewalk2 vc_h5.H5Ewalk2
 #define H5Fclose vc_h5.H5Fclose
 #define H5Fcreate vc_h5.H5Fcreate
+#define H5Fget_create_plist vc_h5.H5Fget_create_plist
+#define H5Fget_obj_count vc_h5.H5Fget_obj_count
 #define H5Gclose vc_h5.H5Gclose
 #define H5Gcreate2 vc_h5.H5Gcreate2
 #define H5Gopen2 vc_h5.H5Gopen2
@@ -74,6 +76,7 @@ extern struct vc_h5_library vc_h5;
 #define H5Oclose vc_h5.H5Oclose
 #define H5Oget_info2 vc_h5.H5Oget_info2
 #define H5Oopen vc_h5.H5Oopen
+#define H5Oopen_by_addr vc_h5.H5Oopen_by_addr
 #define H5PLset_loading_state vc_h5.H5PLset_loading_state
 #define H5Pclose vc_h5.H5Pclose
 #define H5Pcreate vc_h5.H5Pcreate
@@ -82,6 +85,7 @@ extern struct vc_h5_library vc_h5;
 #define H5Pget_filter2 vc_h5.H5Pget_filter2
 #define H5Pget_layout vc_h5.H5Pget_layout
 #define H5Pget_nfilters vc_h5.H5Pget_nfilters
+#define H5Pget_userblock vc_h5.H5Pget_userblock
 #define H5Pset_alignment vc_h5.H5Pset_alignment
 #define H5Pset_char_encoding vc_h5.H5Pset_char_encoding
 #define H5Pset_create_intermediate_group vc_h5.H5Pset_create_intermediate_group

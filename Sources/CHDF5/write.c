@@ -39,16 +39,16 @@ vc_h5_writer *vc_h5_create(const char *path) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_alignment(access, 4096, 64);
   writer->file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
+  if (writer->file < 0) {
+    failed();
+    H5Pclose(access);
+    free(writer);
+    return NULL;
+  }
   H5Pclose(access);
   writer->links = H5Pcreate(H5P_LINK_CREATE);
   H5Pset_create_intermediate_group(writer->links, 1);
   H5Pset_char_encoding(writer->links, H5T_CSET_UTF8);
-  if (writer->file < 0) {
-    failed();
-    H5Pclose(writer->links);
-    free(writer);
-    return NULL;
-  }
   return writer;
 }
 
@@ -176,8 +176,8 @@ int vc_h5_dataset(vc_h5_writer *writer, const char *path, int type, int rank, co
   hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_obj_track_times(creation, 0);
   hid_t dataset = H5Dcreate2(writer->file, path, elements_type, space, writer->links, creation, H5P_DEFAULT);
-  H5Pclose(creation);
   int status = dataset < 0 || (count && H5Dwrite(dataset, elements_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) ? failed() : 0;
+  H5Pclose(creation);
   if (dataset >= 0) H5Dclose(dataset);
   H5Sclose(space);
   H5Tclose(elements_type);
@@ -190,4 +190,8 @@ int vc_h5_close(vc_h5_writer *writer) {
   int status = H5Fclose(writer->file) < 0 ? failed() : 0;
   free(writer);
   return status;
+}
+
+int64_t vc_h5_open_identifiers(void) {
+  return vc_h5_prepare() ? 0 : H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL);
 }

@@ -12,7 +12,7 @@ extension DiagnosticCode {
     help: "External data must lie below the folder of the model, without '..', absolute paths or links that lead out.")
   public static let externalDataRange = DiagnosticCode(1006, "external data range is wrong", help: "Offset and length must lie inside the external file.")
   public static let archiveUnreadable = DiagnosticCode(
-    1007, "array archive cannot be read", help: "The .npz is damaged, or holds an array that is not a plain numeric one.")
+    1007, "archive cannot be read", help: "The archive is damaged, or holds what is no array of plain numbers.")
   public static let imageUnreadable = DiagnosticCode(1008, "image cannot be read", help: "The file is no PNG or JPEG, or is damaged.")
 
   // 2: format

@@ -75,8 +75,3 @@ public import Tensors
     Failure(.outputUnwritable, "the HDF5 file cannot be written: \(reason)", at: .init(file: path, element: element))
   }
 }
-
-/// The checksum of zip archives.
-public func zipChecksum(_ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0) -> UInt32 {
-  unsafe vc_crc32(start, bytes.baseAddress, bytes.count)
-}

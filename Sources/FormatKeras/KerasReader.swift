@@ -4,6 +4,7 @@ internal import FormatHDF5
 public import GraphIR
 internal import Operators
 internal import Tensors
+internal import Zip
 
 /// What a file of weights leaves open and the user may tell.
 public struct CheckpointOptions: Sendable {
@@ -15,6 +16,8 @@ public struct CheckpointOptions: Sendable {
   public var customLayers: String?
   /// Height and width of images, where no weight tells them.
   public var imageSize: [Int]?
+  /// Whether every byte of an archive's weights is read to compare its checksum, which takes longer than to look at the model.
+  public var comparesChecksums = true
   /// Whether weights are listed, with the question as a finding, where it stays open what their architecture needs.
   public var listsOpenWeights = false
   public init() {}
@@ -99,19 +102,23 @@ struct Checkpoint {
 
   private mutating func openArchive() throws(Failure) {
     format = "keras"
-    let archive = try ZipArchive(source, limits: limits)
+    let archive = try ZipArchive(source, names: .paths, limits: limits)
     guard let config = try archive.content(of: "config.json", limit: limits.structureBytes) else {
       throw Failure(.missingPart, "the archive has no member 'config.json'", at: .init(file: source.name), advice: "only Keras archives are read")
     }
+    guard let weights = try archive.content(of: "model.weights.h5", limit: 64 << 30) else {
+      throw Failure(.missingPart, "the archive has no member 'model.weights.h5'", at: .init(file: source.name))
+    }
+    // The table of weights is read by another process while this one parses the configuration.
+    let reading = try HDF5Reading(weights.source, in: weights.range, limits: limits)
+    try archive.compareChecksum(of: "config.json")
     configuration = try located("config.json") { () throws(Failure) in try JSON.parse(config.source.bytes(in: config.range)) }
     if let metadata = try archive.content(of: "metadata.json", limit: limits.structureBytes) {
       let json = try located("metadata.json") { () throws(Failure) in try JSON.parse(metadata.source.bytes(in: metadata.range)) }
       tell(json["keras_version"]?.string)
     }
-    guard let weights = try archive.content(of: "model.weights.h5", limit: 64 << 30) else {
-      throw Failure(.missingPart, "the archive has no member 'model.weights.h5'", at: .init(file: source.name))
-    }
-    files = [try HDF5File.read(weights.source, in: weights.range, limits: limits)]
+    if options.comparesChecksums { try archive.compareChecksum(of: "model.weights.h5") }
+    files = [try reading.finish()]
   }
 
   private func located<R>(_ element: String, _ body: () throws(Failure) -> R) throws(Failure) -> R {
@@ -234,7 +241,7 @@ struct Checkpoint {
   private mutating func adopt(_ other: String) throws(Failure) {
     let file = try ByteSource(mapping: other)
     if ZipArchive.accepts(file) {
-      let archive = try ZipArchive(file, limits: limits)
+      let archive = try ZipArchive(file, names: .paths, limits: limits)
       guard let config = try archive.content(of: "config.json", limit: limits.structureBytes) else {
         throw Failure(.missingPart, "the archive has no member 'config.json'", at: .init(file: other))
       }
@@ -311,26 +318,39 @@ struct Checkpoint {
     return try builder.e.finish(outputs: outputs)
   }
 
-  /// All weights as tensors of a state dictionary, keys joined with dots.
-  private func dictionary(sink: inout DiagnosticSink) throws(Failure) -> [String: Tensor] {
+  /// All arrays under the names that the file gives them.
+  private func arrays(sink: inout DiagnosticSink) -> [String: Tensor] {
     if let tensors { return tensors }
     var result: [String: Tensor] = [:]
     for file in files {
       for path in file.allDatasetPaths {
         guard let dataset = file.dataset(path) else { continue }
         switch dataset.content {
-        case .tensor(let tensor): result[path.replacing("/", with: ".")] = tensor
+        case .tensor(let tensor): result[path] = tensor
         case .refused(let reason, let code):
-          // Text and records are no weights; arrays that cannot be unpacked are told of.
-          if code != .typeMismatch { sink.report(Diagnostic(code, "the dataset '/\(path)' is left out: \(reason)", at: .element(path), level: .warning)) }
+          // Text and records are no weights; arrays that cannot be unpacked are told of as a fault.
+          sink.report(
+            Diagnostic(code, "the dataset '/\(path)' is left out: \(reason)", at: .element(path), level: code == .typeMismatch ? .note : .warning))
         }
       }
     }
     return result
   }
 
+  /// The same as a state dictionary names them: groups are what stands between dots.
+  private static func dotted(_ arrays: [String: Tensor]) -> [String: Tensor] {
+    var result: [String: Tensor] = [:]
+    for (path, tensor) in arrays {
+      let key = path.replacing("/", with: ".")
+      // A dataset may bear the name that another one's groups make.
+      result[key != path && arrays[key] != nil ? path : key] = tensor
+    }
+    return result
+  }
+
   private func weightsOnly(sink: inout DiagnosticSink) throws(Failure) -> Graph {
-    let weights = try dictionary(sink: &sink)
+    let arrays = arrays(sink: &sink)
+    let weights = Checkpoint.dotted(arrays)
     if let text = graphText { return try GraphRecord.graph(text, weights: weights) }
     guard !weights.isEmpty || !files.isEmpty else { throw Failure(.missingPart, "the file holds no arrays", at: .init(file: source.name)) }
     let names = metadata ?? [:]
@@ -341,7 +361,7 @@ struct Checkpoint {
     } catch {
       guard error.code == .architectureOpen, options.listsOpenWeights else { throw error }
       sink.report(Diagnostic(error.code, [error.message, error.advice].compactMap { $0 }.joined(separator: ": "), at: error.at, level: .warning))
-      return try listing().recording(weights, names)
+      return try listing().recording(arrays, names)
     }
     if let graph = made {
       let unread = dictionary.unreadOfBlocks
@@ -359,12 +379,12 @@ struct Checkpoint {
           .unknownOperator,
           "the arrays look like those of '\(graph.name)', which has no '\(unread[0])' (\(unread.count) such): they are listed, and there is nothing to run",
           level: .note))
-      return try listing().recording(weights, names)
+      return try listing().recording(arrays, names)
     }
     sink.report(
       Diagnostic(
         .unknownOperator, "\(weights.count) arrays without an architecture: they are listed, and there is nothing to run", level: .note))
-    return try listing().recording(weights, names)
+    return try listing().recording(arrays, names)
   }
 
   /// The graph that this program wrote beside the weights.

@@ -26,7 +26,7 @@ public struct ArrayArchive: Sendable {
   /// Reads the archive that `source` holds.
   public static func read(_ source: ByteSource) throws(Failure) -> ArrayArchive {
     do throws(Failure) {
-      return ArrayArchive(try ZipReader.arrays(in: source))
+      return ArrayArchive(try ArchiveReader.arrays(in: source))
     } catch {
       throw error.located(file: source.name)
     }
@@ -38,7 +38,7 @@ public struct ArrayArchive: Sendable {
   /// - Throws: `notExpressible` for strings and the other types that NumPy lacks, `outputUnwritable`.
   public func write(to path: String, protecting inputs: [String] = []) throws(Failure) {
     do throws(Failure) {
-      try AtomicOutput.write([.bytes(try ZipWriter.archive(of: entries))], to: path, protecting: inputs)
+      try AtomicOutput.write(try ArchiveWriter.archive(of: entries), to: path, protecting: inputs)
     } catch {
       throw error.located(file: path)
     }

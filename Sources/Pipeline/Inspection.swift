@@ -26,6 +26,7 @@ public enum Inspection {
     _ path: String, request: CommonRequest, confirm: ConfirmationMode = .whenCheap, explain: String? = nil
   ) throws(Failure) -> InspectReport {
     var request = request
+    request.checkpoint.comparesChecksums = false
     request.checkpoint.listsOpenWeights = true
     let model = try ModelAnalysis.read(path, request: request)
     var result = report(model, Confirmation(model, shapes: request.shapes, mode: confirm))

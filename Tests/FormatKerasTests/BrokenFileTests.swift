@@ -53,6 +53,23 @@ import Testing
     #expect(failure.code == .externalPathRefused)
   }
 
+  /// A global heap that makes libhdf5 1.10.8 end by a signal.
+  @Test func aFileThatTheLibraryFailsOnIsRefused() throws {
+    guard case .failure(let failure) = Self.outcome(try Self.bytes("broken_heap.h5")) else { throw Failure(.internalError, "accepted") }
+    #expect(failure.code == .malformed)
+  }
+
+  /// A bit of a weight that changed after the archive was made: whoever uses the weights is told.
+  @Test func changedWeightsOfAnArchiveAreNoticed() throws {
+    var bytes = try Self.bytes("nested.keras")
+    // Somewhere in the largest member, behind its structure.
+    bytes[bytes.count / 2] ^= 4
+    let source = ByteSource(bytes, name: "changed.keras")
+    var sink = DiagnosticSink()
+    let failure = #expect(throws: Failure.self) { try KerasReader.read(source, path: nil, sink: &sink) }
+    #expect(failure?.code == .archiveUnreadable)
+  }
+
   /// With `VITCONV_DAMAGE=full` in the environment files are cut at every byte and have 10,000 bits flipped, one at a time.
   private static let isFull = ProcessInfo.processInfo.environment["VITCONV_DAMAGE"] == "full"
 

@@ -27,13 +27,25 @@ typedef enum {
   VC_H5_CRASHED = 6,
 } vc_h5_status;
 
-/// Reads the structure of the HDF5 file whose bytes are `image` in a process of its own, and unpacks those datasets that
-/// do not lie in the file as they are used.
+/// A process that reads a file.
+typedef struct {
+  int process;
+  /// Where it says what it found, and what it unpacked.
+  int pipe, data;
+} vc_h5_guard;
+
+/// Starts to read the structure of the HDF5 file whose bytes are `image`, and to unpack those datasets that do not lie in
+/// the file as they are used, in a process of its own. Only one call at a time, and none while a file is written.
 ///
-/// On success `*catalogue` is a list of records to be freed by the caller (the format stands above `scan` in scan.c) and
-/// `*data` a descriptor of the unpacked elements, to be closed by the caller. Otherwise `message` says what is wrong.
-vc_h5_status vc_h5_scan(
-    const void *image, size_t length, const vc_h5_limits *limits, uint8_t **catalogue, size_t *catalogue_length, int *data, char message[256]);
+/// `VC_H5_OK` hands over a guard to finish or to abandon; `VC_H5_SYSTEM` does not, and `message` says why.
+vc_h5_status vc_h5_start(const void *image, size_t length, const vc_h5_limits *limits, vc_h5_guard *guard, char message[256]);
+
+/// Waits for the end. On success `*catalogue` is a list of records to be freed by the caller (catalogue.c tells the format)
+/// and `guard->data` a descriptor of the unpacked elements, to be closed by the caller. Otherwise `message` says what is wrong.
+vc_h5_status vc_h5_finish(vc_h5_guard *guard, uint8_t **catalogue, size_t *catalogue_length, char message[256]);
+
+/// Stops the process instead.
+void vc_h5_abandon(vc_h5_guard *guard);
 
 /// A file under construction; NULL when it cannot be created.
 typedef struct vc_h5_writer vc_h5_writer;
@@ -53,5 +65,5 @@ int vc_h5_close(vc_h5_writer *writer);
 /// Why the last call of this thread failed.
 const char *vc_h5_reason(void);
 
-/// CRC-32 as zip archives use it.
-uint32_t vc_crc32(uint32_t crc, const void *bytes, size_t length);
+/// Files, groups, datasets, attributes and types that are open in this process, by which tests see that none is left behind.
+int64_t vc_h5_open_identifiers(void);

@@ -144,32 +144,45 @@ extension Tensor {
     for axis in dims.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * dims[axis + 1] }
     let newDims = order.map { dims[$0] }
     let steps = order.map { strides[$0] }
-    let total = count
     let buffer = unsafe TensorBuffer(byteCount: byteCount) { target in
       unsafe withUnsafeBytes { source in
-        guard let from = source.baseAddress, let to = target.baseAddress, total > 0 else { return }
-        var index = [Int](repeating: 0, count: newDims.count)
-        var offset = 0
-        let inner = newDims.last ?? 1
-        let step = steps.last ?? 0
-        var written = 0
-        while written < total {
-          for position in 0..<inner {
-            unsafe (to + (written + position) * width).copyMemory(from: from + offset + position * step, byteCount: width)
-          }
-          written += inner
-          var axis = newDims.count - 2
-          while axis >= 0 {
-            index[axis] += 1
-            offset += steps[axis]
-            if index[axis] < newDims[axis] { break }
-            offset -= steps[axis] * newDims[axis]
-            index[axis] = 0
-            axis -= 1
-          }
+        switch width {
+        case 1: unsafe Tensor.gather(UInt8.self, from: source, to: target, dims: newDims, steps: steps)
+        case 2: unsafe Tensor.gather(UInt16.self, from: source, to: target, dims: newDims, steps: steps)
+        case 4: unsafe Tensor.gather(UInt32.self, from: source, to: target, dims: newDims, steps: steps)
+        case 8: unsafe Tensor.gather(UInt64.self, from: source, to: target, dims: newDims, steps: steps)
+        default: unsafe Tensor.gather(SIMD2<UInt64>.self, from: source, to: target, dims: newDims, steps: steps)
         }
       }
     }
     return try Tensor(elementType, dims: newDims, storage: .memory(buffer))
+  }
+  /// Fills `target`, row-major of `dims`, from places that lie `steps` bytes apart along each axis.
+  @inline(__always)
+  private static func gather<T: BitwiseCopyable>(
+    _ type: T.Type, from source: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, dims: [Int], steps: [Int]
+  ) {
+    guard let from = source.baseAddress, let to = target.baseAddress, target.count > 0 else { return }
+    let width = MemoryLayout<T>.size
+    var index = [Int](repeating: 0, count: dims.count)
+    var offset = 0
+    let inner = dims.last ?? 1
+    let step = steps.last ?? 0
+    var written = 0
+    while written < target.count {
+      for position in 0..<inner {
+        unsafe (to + written + position * width).storeBytes(of: (from + offset + position * step).loadUnaligned(as: type), as: type)
+      }
+      written += inner * width
+      var axis = dims.count - 2
+      while axis >= 0 {
+        index[axis] += 1
+        offset += steps[axis]
+        if index[axis] < dims[axis] { break }
+        offset -= steps[axis] * dims[axis]
+        index[axis] = 0
+        axis -= 1
+      }
+    }
   }
 }

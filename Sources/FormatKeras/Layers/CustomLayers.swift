@@ -37,11 +37,11 @@ struct CustomLayers {
     case "MultiHeadSelfAttention", "MultiHeadSelfAttentionLayer": return try selfAttention(call, &builder)
     case "TransformerBlock": return try transformerBlock(call, &builder)
     // Other spellings of the same words.
-    case _ where name.contains("PatchEmb") || name.contains("PatchEnc"): return try patchEncoder(call, &builder)
-    case _ where name.contains("ClassToken") || name.contains("CLSToken") || name.contains("ClsToken"): return try classToken(call, &builder)
-    case _ where name.hasPrefix("Position") || name.contains("PosEmb") || name.contains("PositionEmb") || name.contains("PositionalEmb"):
+    case _ where name.holds("PatchEmb") || name.holds("PatchEnc"): return try patchEncoder(call, &builder)
+    case _ where name.holds("ClassToken") || name.holds("CLSToken") || name.holds("ClsToken"): return try classToken(call, &builder)
+    case _ where name.hasPrefix("Position") || name.holds("PosEmb") || name.holds("PositionEmb") || name.holds("PositionalEmb"):
       return try positions(call, &builder)
-    case _ where name.contains("LayerScale"): return try layerScale(call, &builder)
+    case _ where name.holds("LayerScale"): return try layerScale(call, &builder)
     default: return nil
     }
   }
@@ -222,5 +222,17 @@ struct CustomLayers {
     var y = try builder.e.matMul(context, try weight("proj/kernel", proj))
     if let bias = found["projBias"] { y = try builder.e.add(y, try weight("proj/bias", bias)) }
     return [y]
+  }
+}
+
+extension String {
+  /// Whether the part occurs. Every layer asks this several times; `contains` prepares a search for each.
+  fileprivate func holds(_ part: String) -> Bool {
+    var rest = utf8[...]
+    while rest.count >= part.utf8.count {
+      if rest.starts(with: part.utf8) { return true }
+      rest = rest.dropFirst()
+    }
+    return false
   }
 }

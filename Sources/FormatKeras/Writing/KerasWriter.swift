@@ -1,10 +1,12 @@
 internal import Bytes
 public import Diagnostics
 internal import FormatHDF5
+internal import Glibc
 internal import GraphIR
 public import Inference
 public import Recognition
 internal import Tensors
+internal import Zip
 
 /// Writes graphs as models of Keras 3.
 ///
@@ -34,7 +36,7 @@ public enum KerasWriter {
     let model = try raising.raise().inKerasOrder()
     switch container {
     case .archive:
-      try AtomicOutput.write(to: path, protecting: protecting) { (temporary) throws(Failure) in try writeArchive(model, to: temporary) }
+      try writeArchive(model, to: path, protecting: protecting)
     case .wholeModel:
       try AtomicOutput.write(to: path, protecting: protecting) { (temporary) throws(Failure) in
         try HDF5Writer.write(to: temporary) { (file) throws(Failure) in try writeWholeModel(model, file) }
@@ -53,20 +55,21 @@ public enum KerasWriter {
 
   // MARK: The archive
 
-  private static func writeArchive(_ model: ModelDraft, to path: String) throws(Failure) {
+  private static func writeArchive(_ model: ModelDraft, to path: String, protecting inputs: [String]) throws(Failure) {
     let config: JSON = .object([
       "module": .string("keras.src.models.functional"), "class_name": .string("Functional"), "config": try model.config(),
       "registered_name": .string("Functional"), "build_config": .object(["input_shape": .null]), "compile_config": .object([:]),
     ])
     let metadata: JSON = .object(["keras_version": .string(kerasVersion)])
-    let weights = path + ".weights"
-    defer { AtomicOutput.remove(weights) }
-    try HDF5Writer.write(to: weights) { (file) throws(Failure) in try writeWeights(model, file) }
-    let archive = try ZipWriter(path)
-    try archive.add("metadata.json", bytes: Array(metadata.text.utf8))
-    try archive.add("config.json", bytes: Array(config.text.utf8))
-    try archive.add("model.weights.h5", file: weights)
-    try archive.finish()
+    let temporary = "\(path).\(getpid()).weights"
+    defer { AtomicOutput.remove(temporary) }
+    try HDF5Writer.write(to: temporary) { (file) throws(Failure) in try writeWeights(model, file) }
+    let weights = try ByteSource(mapping: temporary)
+    var archive = ZipWriter()
+    try archive.add("metadata.json", .bytes(Array(metadata.text.utf8)))
+    try archive.add("config.json", .bytes(Array(config.text.utf8)))
+    try archive.add("model.weights.h5", .source(weights, 0..<weights.count))
+    try AtomicOutput.write(archive.segments(), to: path, protecting: inputs)
   }
 
   /// `layers/<class in snake case>[_n]/…/vars/<i>`, numbered in the order of layers; operations do not count.
