@@ -26,7 +26,7 @@ BIN := .build/release/vitconv
 RELEASE := -c release --static-swift-stdlib --product vitconv
 
 # What the sources link against.
-PACKAGES := pkg-config libprotobuf-c-dev libdnnl-dev libyaml-dev zlib1g-dev libpng-dev libturbojpeg0-dev libhdf5-dev
+PACKAGES := pkg-config libprotobuf-c-dev libdnnl-dev libzip-dev libyaml-dev zlib1g-dev libpng-dev libturbojpeg0-dev libhdf5-dev
 
 # $(call install,PACKAGES) installs those Debian packages that are missing.
 define install

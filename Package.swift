@@ -39,8 +39,8 @@ let package = Package(
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("dl")]),
     // C: row loops compiled for each vector unit and chosen when the program starts.
     .target(name: "CVector"),
-    // C: what zip archives are unpacked and checked with.
-    .target(name: "CZip", linkerSettings: [.linkedLibrary("z")]),
+    // C: libzip, loaded when the first archive is met.
+    .target(name: "CZip", linkerSettings: [.linkedLibrary("dl")]),
     // C: libhdf5, loaded when the first HDF5 file is met.
     .target(name: "CHDF5", linkerSettings: [.linkedLibrary("dl")]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -96,7 +96,7 @@ let package = Package(
     // Where fixtures lie, and what several test targets share.
     library("TestSupport", ["GraphText", "FormatNPZ"]),
     tests("DiagnosticsTests", ["Diagnostics"]),
-    tests("ZipTests", ["Zip"]),
+    tests("ZipTests", ["Zip", "TestSupport"]),
     tests("TensorsTests", ["Tensors", "TestSupport"]),
     tests("GraphIRTests", ["GraphIR"]),
     tests("DifferentiationTests", ["Differentiation", "Execution", "TestSupport"]),

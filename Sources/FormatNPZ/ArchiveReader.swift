@@ -19,13 +19,15 @@ enum ArchiveReader {
     let archive = try ZipArchive(source, names: .words)
     var result: [(name: String, tensor: Tensor)] = []
     var memory = physicalMemory
-    for member in archive.members {
-      guard member.name.hasSuffix(".npy") else { throw Failure(.archiveUnreadable, "the member '\(member.name)' is not a .npy array") }
-      let name = String(member.name.dropLast(4))
-      do throws(Failure) {
-        result.append((name, try archive.read(member) { (reader) throws(Failure) in try array(reader, size: member.size, memory: &memory) }))
-      } catch {
-        throw error.located(element: name)
+    try archive.reading { (open) throws(Failure) in
+      for member in archive.members {
+        guard member.name.hasSuffix(".npy") else { throw Failure(.archiveUnreadable, "the member '\(member.name)' is not a .npy array") }
+        let name = String(member.name.dropLast(4))
+        do throws(Failure) {
+          result.append((name, try open.read(member) { (reader) throws(Failure) in try array(reader, size: member.size, memory: &memory) }))
+        } catch {
+          throw error.located(element: name)
+        }
       }
     }
     return result

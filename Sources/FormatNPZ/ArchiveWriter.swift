@@ -1,27 +1,31 @@
-internal import Bytes
 internal import Diagnostics
 internal import Tensors
 internal import Zip
 
-/// Makes the bytes of an archive of stored members.
+/// Writes archives of stored members.
 enum ArchiveWriter {
-  static func archive(of entries: [(name: String, tensor: Tensor)]) throws(Failure) -> [OutputSegment] {
-    var archive = ZipWriter()
-    for entry in entries {
-      do throws(Failure) {
-        try archive.add(entry.name + ".npy", .bytes(try npy(entry.tensor)))
-      } catch {
-        throw error.located(element: entry.name)
+  static func write(_ entries: [(name: String, tensor: Tensor)], to path: String, protecting inputs: [String]) throws(Failure) {
+    try ZipWriter.write(to: path, protecting: inputs) { (archive) throws(Failure) in
+      for entry in entries {
+        do throws(Failure) {
+          try add(entry.tensor, as: entry.name + ".npy", to: archive)
+        } catch {
+          throw error.located(element: entry.name)
+        }
       }
     }
-    return archive.segments()
   }
 
-  private static func npy(_ tensor: Tensor) throws(Failure) -> [UInt8] {
-    let writable = try widened(tensor)
-    var bytes = try NPYHeader.bytes(for: writable.elementType, dims: writable.dims)
-    unsafe writable.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
-    return bytes
+  private static func add(_ tensor: Tensor, as name: String, to archive: borrowing ZipWriter) throws(Failure) {
+    let tensor = try widened(tensor)
+    let header = try NPYHeader.bytes(for: tensor.elementType, dims: tensor.dims)
+    guard let byteCount = tensor.elementType.byteCount(of: tensor.count) else { throw Failure(.sizeOverflow, "the array is too large") }
+    try unsafe archive.add(name, count: header.count + byteCount) { target in
+      unsafe target.copyBytes(from: header)
+      unsafe tensor.withUnsafeBytes { elements in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[header.count...]).copyMemory(from: elements)
+      }
+    }
   }
 
   /// NumPy has no bfloat16.

@@ -38,7 +38,7 @@ public struct ArrayArchive: Sendable {
   /// - Throws: `notExpressible` for strings and the other types that NumPy lacks, `outputUnwritable`.
   public func write(to path: String, protecting inputs: [String] = []) throws(Failure) {
     do throws(Failure) {
-      try AtomicOutput.write(try ArchiveWriter.archive(of: entries), to: path, protecting: inputs)
+      try ArchiveWriter.write(entries, to: path, protecting: inputs)
     } catch {
       throw error.located(file: path)
     }

@@ -2,19 +2,25 @@ public import Bytes
 internal import CZip
 public import Diagnostics
 
-/// The members of a zip archive that lies in memory. Nothing is extracted: stored members are ranges of the archive.
+/// The members of a zip archive that lies in memory, as libzip reads its directory. Nothing is extracted: stored members
+/// are ranges of the archive.
 ///
-/// The directory at the archive's end is the only truth. Its entries are checked before they are believed: names that occur
-/// twice, ranges outside the archive, members that together take more than the archive has.
+/// What the directory declares is checked before it is believed: names that occur twice, sizes, members that together take
+/// more than the archive has.
 public struct ZipArchive: Sendable {
   public struct Member: Sendable {
     public var name: String
-    var method: UInt16
-    var flags: UInt16
-    var checksum: UInt32
-    var packed: Range<Int>
+    var index: UInt64
+    var packedSize: Int
     /// Unpacked bytes, as declared.
     public var size: Int
+    var packing: Packing
+  }
+
+  enum Packing: Sendable {
+    case stored, deflated
+    /// Why it cannot be read.
+    case unreadable(String)
   }
 
   /// What members' names stand for.
@@ -33,17 +39,23 @@ public struct ZipArchive: Sendable {
   /// Whether the content starts like an archive with members.
   public static func accepts(_ source: ByteSource) -> Bool { source.count >= 4 && source.bytes(in: 0..<4) == [0x50, 0x4B, 0x03, 0x04] }
 
-  /// - Throws: `archiveUnreadable`, `truncated`, `limitExceeded`, `externalPathRefused` (see `Names`).
+  /// - Throws: `archiveUnreadable`, `limitExceeded`, `externalPathRefused` (see `Names`).
   public init(_ source: ByteSource, names: Names, limits: ReadLimits = .standard) throws(Failure) {
-    let members = try source.withBytes { (bytes) throws(Failure) in
-      try ZipDirectory(count: bytes.byteCount, limits: limits, name: source.name, names: names).members(bytes)
+    members = try unsafe source.withUnsafeBytes(in: 0..<source.count) { (bytes) throws(Failure) in
+      try unsafe OpenArchive(bytes, name: source.name).members(names, limits)
     }
     self.source = source
-    self.members = members
     places = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.name, $0) })
   }
 
   public subscript(name: String) -> Member? { places[name].map { members[$0] } }
+
+  /// Opens the archive for reading members one after another.
+  public func reading<R>(_ body: (borrowing OpenArchive) throws(Failure) -> R) throws(Failure) -> R {
+    try unsafe source.withUnsafeBytes(in: 0..<source.count) { (bytes) throws(Failure) in
+      try body(try unsafe OpenArchive(bytes, name: source.name))
+    }
+  }
 
   /// A member's bytes, as a range of the archive where they are stored plainly; nil where there is no such member. The
   /// checksum of stored ones is left to `compareChecksum`.
@@ -52,31 +64,20 @@ public struct ZipArchive: Sendable {
   /// - Throws: `archiveUnreadable`, `limitExceeded`.
   public func content(of name: String, limit: Int) throws(Failure) -> (source: ByteSource, range: Range<Int>)? {
     guard let member = self[name] else { return nil }
-    guard member.size <= limit else { throw Failure(.limitExceeded, "declares \(member.size) bytes", at: place(member)) }
-    if try isStored(member) { return (source, member.packed) }
+    let place = ModelLocation(file: source.name, element: name)
+    guard member.size <= limit else { throw Failure(.limitExceeded, "declares \(member.size) bytes", at: place) }
+    if case .stored = member.packing {
+      let start = try reading { (archive) throws(Failure) in try archive.start(of: member) }
+      return (source, start..<(start + member.size))
+    }
     // Text and weights pack less than this; what packs better was made to fill memory.
-    guard member.size <= 1 << 20 || member.size / 64 <= member.packed.count else {
-      throw Failure(.limitExceeded, "declares \(member.size) bytes, packed into \(member.packed.count)", at: place(member))
+    guard member.size <= 1 << 20 || member.size / 64 <= member.packedSize else {
+      throw Failure(.limitExceeded, "declares \(member.size) bytes, packed into \(member.packedSize)", at: place)
     }
-    let bytes = try read(member) { (reader) throws(Failure) in try reader.read(member.size) }
+    let bytes = try reading { (archive) throws(Failure) in
+      try archive.read(member) { (reader) throws(Failure) in try reader.read(member.size) }
+    }
     return (ByteSource(bytes, name: source.name), 0..<bytes.count)
-  }
-
-  /// Reads a member from its start to its end, unpacking it and comparing its checksum.
-  ///
-  /// - Throws: `archiveUnreadable` where it is damaged or longer than what `body` reads, `limitExceeded` where it declares
-  ///   more than its packed bytes can hold, and what `body` throws.
-  public func read<R>(_ member: Member, _ body: (borrowing ZipMemberReader) throws(Failure) -> R) throws(Failure) -> R {
-    let stored = try isStored(member)
-    guard stored || member.size / ZipMemberReader.bestRatio <= member.packed.count else {
-      throw Failure(.limitExceeded, "declares \(member.size) bytes, more than \(member.packed.count) packed bytes can hold", at: place(member))
-    }
-    return try unsafe source.withUnsafeBytes(in: member.packed) { (packed) throws(Failure) in
-      let reader = try unsafe ZipMemberReader(packed, isStored: stored, place: place(member))
-      let result = try body(reader)
-      try reader.expectEnd(checksum: member.checksum)
-      return result
-    }
   }
 
   /// Compares the checksum of a member that is read in place; a packed one was compared when it was unpacked. Pages of a
@@ -84,28 +85,20 @@ public struct ZipArchive: Sendable {
   ///
   /// - Throws: `archiveUnreadable`.
   public func compareChecksum(of name: String) throws(Failure) {
-    guard let member = self[name], try isStored(member) else { return }
-    var checksum: UInt32 = 0
-    let step = 4 << 20
-    for start in stride(from: member.packed.lowerBound, to: member.packed.upperBound, by: step) {
-      let piece = start..<min(start + step, member.packed.upperBound)
-      checksum = unsafe source.withUnsafeBytes(in: piece) { unsafe vc_crc32(checksum, $0.baseAddress, $0.count) }
-      source.forgetPages(of: piece)
-    }
-    guard checksum == member.checksum else { throw Failure(.archiveUnreadable, "is damaged: its checksum is another one", at: place(member)) }
-  }
-
-  private func place(_ member: Member) -> ModelLocation { ModelLocation(file: source.name, element: member.name) }
-
-  private func isStored(_ member: Member) throws(Failure) -> Bool {
-    // Bit 0: encrypted; 6: strongly; 13: with a hidden directory.
-    guard member.flags & 0x2041 == 0 else { throw Failure(.archiveUnreadable, "is encrypted", at: place(member)) }
-    switch member.method {
-    case 0:
-      guard member.packed.count == member.size else { throw Failure(.archiveUnreadable, "has two different sizes", at: place(member)) }
-      return true
-    case 8: return false
-    default: throw Failure(.archiveUnreadable, "is packed by method \(member.method), known are stored and deflated", at: place(member))
+    guard let member = self[name], case .stored = member.packing, let start = try content(of: name, limit: .max)?.range.lowerBound else { return }
+    try reading { (archive) throws(Failure) in
+      try archive.read(member) { (reader) throws(Failure) in
+        let step = 1 << 20
+        var piece = [UInt8](repeating: 0, count: min(step, member.size))
+        for done in stride(from: 0, to: member.size, by: step) {
+          let count = min(step, member.size - done)
+          var span = piece.mutableSpan
+          try unsafe span.withUnsafeMutableBytes { (target) throws(Failure) in
+            try unsafe reader.read(into: UnsafeMutableRawBufferPointer(rebasing: target[..<count]))
+          }
+          source.forgetPages(of: (start + done)..<(start + done + count))
+        }
+      }
     }
   }
 }

@@ -1,47 +1,31 @@
 internal import CZip
 public import Diagnostics
 
-/// A member that is read from its start, unpacked by zlib where it is deflated.
+/// A member that is read from its start, unpacked where it is deflated.
 @safe public struct ZipMemberReader: ~Copyable {
   /// Deflate never packs better than 1032 to 1.
   static let bestRatio = 1032
 
-  /// What has been read, and its checksum.
-  private final class Progress {
-    var count = 0
-    var checksum: UInt32 = 0
-  }
-
-  private let packed: UnsafeRawBufferPointer
-  /// nil: the bytes are stored plainly.
-  private let inflater: OpaquePointer?
-  private let progress = Progress()
+  private let handle: OpaquePointer
   private let place: ModelLocation
 
-  init(_ packed: UnsafeRawBufferPointer, isStored: Bool, place: ModelLocation) throws(Failure) {
-    unsafe self.packed = packed
+  init(_ archive: OpaquePointer, _ index: UInt64, _ place: ModelLocation) throws(Failure) {
+    var reason = ZipReason()
+    guard let member = unsafe vc_zip_open_member(archive, index, &reason.bytes) else {
+      throw Failure(.archiveUnreadable, "cannot be opened: \(reason.text)", at: place)
+    }
+    unsafe handle = member
     self.place = place
-    unsafe inflater = isStored ? nil : vc_inflater_create(packed.baseAddress, packed.count)
-    guard unsafe isStored || inflater != nil else { throw Failure(.outOfMemory, "no memory to unpack it in", at: place) }
   }
 
-  deinit { unsafe vc_inflater_free(inflater) }
+  deinit { unsafe vc_zip_close_member(handle) }
 
   /// Fills `target` with the next bytes.
   ///
-  /// - Throws: `archiveUnreadable` where there are fewer.
+  /// - Throws: `archiveUnreadable` where there are fewer, or where they are damaged.
   public func read(into target: UnsafeMutableRawBufferPointer) throws(Failure) {
     guard target.count > 0 else { return }
-    if let inflater = unsafe inflater {
-      let got = unsafe vc_inflater_read(inflater, target.baseAddress, target.count)
-      guard got >= 0 else { throw Failure(.archiveUnreadable, "is damaged", at: place) }
-      guard got == target.count else { throw Failure(.archiveUnreadable, "ends early", at: place) }
-    } else {
-      guard unsafe target.count <= packed.count - progress.count else { throw Failure(.archiveUnreadable, "ends early", at: place) }
-      unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: packed[progress.count..<(progress.count + target.count)]))
-    }
-    progress.count += target.count
-    progress.checksum = unsafe vc_crc32(progress.checksum, target.baseAddress, target.count)
+    guard try unsafe take(target) == target.count else { throw Failure(.archiveUnreadable, "ends early", at: place) }
   }
 
   /// The next `count` bytes.
@@ -52,11 +36,17 @@ public import Diagnostics
     return bytes
   }
 
-  /// Nothing may follow, and the checksum of all must be `checksum`.
-  func expectEnd(checksum: UInt32) throws(Failure) {
+  /// Nothing may follow; this is also where the checksum is compared.
+  func expectEnd() throws(Failure) {
     var byte: UInt8 = 0
-    let rest = unsafe inflater.map { unsafe vc_inflater_read($0, &byte, 1) } ?? Int64(unsafe packed.count - progress.count)
-    guard rest <= 0 else { throw Failure(.archiveUnreadable, "holds more than its header says", at: place) }
-    guard rest == 0, progress.checksum == checksum else { throw Failure(.archiveUnreadable, "is damaged: its checksum is another one", at: place) }
+    let rest = try unsafe withUnsafeMutableBytes(of: &byte) { (target) throws(Failure) in try unsafe take(target) }
+    guard rest == 0 else { throw Failure(.archiveUnreadable, "holds more than its header says", at: place) }
+  }
+
+  private func take(_ target: UnsafeMutableRawBufferPointer) throws(Failure) -> Int {
+    var reason = ZipReason()
+    let got = unsafe vc_zip_read(handle, target.baseAddress, target.count, &reason.bytes)
+    guard got >= 0 else { throw Failure(.archiveUnreadable, "is damaged: \(reason.text)", at: place) }
+    return Int(got)
   }
 }

@@ -48,18 +48,6 @@ enum Program {
   }
 }
 
-/// A folder that goes away with its owner.
-final class Scratch {
-  let path: String
-  init() throws {
-    path = NSTemporaryDirectory() + "vitconv-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-  var contents: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted() }
-}
-
 extension [String: Any] {
   /// The object that a document holds.
   init(json text: String) throws {

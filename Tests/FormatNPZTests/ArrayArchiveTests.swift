@@ -5,17 +5,6 @@ import TestSupport
 import Tensors
 import Testing
 
-/// A folder that goes away with its owner.
-private final class Scratch {
-  let path: String
-  init() throws {
-    path = NSTemporaryDirectory() + "npz-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-}
-
 @Suite struct ArrayArchiveTests {
   private static func samples() throws -> [(name: String, tensor: Tensor)] {
     [

@@ -64,12 +64,11 @@ public enum KerasWriter {
     let temporary = "\(path).\(getpid()).weights"
     defer { AtomicOutput.remove(temporary) }
     try HDF5Writer.write(to: temporary) { (file) throws(Failure) in try writeWeights(model, file) }
-    let weights = try ByteSource(mapping: temporary)
-    var archive = ZipWriter()
-    try archive.add("metadata.json", .bytes(Array(metadata.text.utf8)))
-    try archive.add("config.json", .bytes(Array(config.text.utf8)))
-    try archive.add("model.weights.h5", .source(weights, 0..<weights.count))
-    try AtomicOutput.write(archive.segments(), to: path, protecting: inputs)
+    try ZipWriter.write(to: path, protecting: inputs) { (archive) throws(Failure) in
+      try archive.add("metadata.json", Array(metadata.text.utf8))
+      try archive.add("config.json", Array(config.text.utf8))
+      try archive.add("model.weights.h5", file: temporary)
+    }
   }
 
   /// `layers/<class in snake case>[_n]/…/vars/<i>`, numbered in the order of layers; operations do not count.

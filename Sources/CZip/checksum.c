@@ -1,4 +1,0 @@
-#include "czip.h"
-#include <zlib.h>
-
-uint32_t vc_crc32(uint32_t crc, const void *bytes, size_t length) { return (uint32_t)crc32_z(crc, bytes, length); }
