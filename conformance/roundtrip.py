@@ -106,7 +106,7 @@ def judge(program: str, model: Path, arrays: Path, forms: list[str]) -> tuple[li
             nonlocal right
             suffix, keeps = FORMATS[form]
             target = work / f"{label}{suffix}"
-            said = convert(program, source, target, form, twice="-" not in label.removeprefix("keras-h5"))
+            said = convert(program, source, target, form, twice=source == model)
             if said:
                 if "VC2008" not in said:
                     wrong.append(f"{label}: {said}")
