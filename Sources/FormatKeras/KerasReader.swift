@@ -214,7 +214,8 @@ struct Checkpoint {
 
   /// The architecture beside a file of weights: a configuration, an index of shards, a model of the same name.
   private mutating func findSiblings() throws(Failure) {
-    guard let path, configuration == nil, options.configuration == nil else { return }
+    // A file that holds its own graph asks nobody.
+    guard let path, configuration == nil, options.configuration == nil, graphText == nil else { return }
     var stem = path.removing([".weights.h5", ".weights.json", ".hdf5", ".h5", ".safetensors"])
     // x_00000.weights.h5 is a shard of x.
     if let place = stem.lastIndex(of: "_"), stem.distance(from: place, to: stem.endIndex) == 6, stem[stem.index(after: place)...].allSatisfy(\.isNumber) {

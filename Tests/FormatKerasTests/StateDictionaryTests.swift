@@ -80,6 +80,16 @@ import Testing
     }
   }
 
+  /// A model of the same name beside it may be another one, with other weights.
+  @Test(arguments: ["h5", "safetensors"]) func aFileWithItsGraphAsksNobody(_ suffix: String) throws {
+    let graph = try Self.read(Fixtures.path("models/zoo/vit.legacy17.onnx"))
+    try Self.inFolder { folder in
+      try Self.write(graph, "\(folder)/w.\(suffix)")
+      try FileManager.default.copyItem(atPath: Fixtures.path("keras/cnn.keras"), toPath: "\(folder)/w.keras")
+      #expect(GraphPrinter.print(try Self.read("\(folder)/w.\(suffix)")) == GraphPrinter.print(graph))
+    }
+  }
+
   /// What a text in a file says is checked like the rest of the file.
   @Test(arguments: [
     ("graph %g(%x: f32[2]) -> (%y) {", DiagnosticCode.graphText),

@@ -33,16 +33,18 @@ struct ContinuousPositions {
       throw Failure(.limitExceeded, "biases of \(heads) heads for a window of \(rows) x \(columns)", at: .element(name))
     }
     let places = try coordinates()
+    // (unit, head), so that what one unit gives to all heads lies together; about half of the units give nothing.
+    var turned = [Double](repeating: 0, count: width * heads)
+    for head in 0..<heads { for unit in 0..<width { turned[unit * heads + head] = outer[head * width + unit] } }
     var table = [Double](repeating: 0, count: entries * heads)
-    var hidden = [Double](repeating: 0, count: width)
     for entry in 0..<entries {
-      for unit in 0..<width { hidden[unit] = max(places[2 * entry] * inner[2 * unit] + places[2 * entry + 1] * inner[2 * unit + 1] + term[unit], 0) }
-      for head in 0..<heads {
-        var sum = 0.0
-        for unit in 0..<width { sum += hidden[unit] * outer[head * width + unit] }
-        table[entry * heads + head] = 16 / (1 + exp(-sum))
+      let (row, column) = (places[2 * entry], places[2 * entry + 1])
+      for unit in 0..<width {
+        let value = row * inner[2 * unit] + column * inner[2 * unit + 1] + term[unit]
+        if value > 0 { for head in 0..<heads { table[entry * heads + head] += value * turned[unit * heads + head] } }
       }
     }
+    for index in table.indices { table[index] = 16 / (1 + exp(-table[index])) }
     return try RelativePositions.swin(try Tensor(float64: table, dims: [entries, heads]), height: rows, width: columns, type: .float32)
   }
 

@@ -84,8 +84,9 @@ struct VisionTransformerTemplate {
 
   private var epsilon: Double {
     if let told = weights.epsilon { return told }
-    // CLIP's and DINOv3's are PyTorch's own.
-    return isCLIP || weights.architecture.contains("dinov3") || RotaryPositions.isCentered(weights) ? 1e-5 : 1e-6
+    // CLIP's and DINOv3's are PyTorch's own; timm's other models with a norm before the blocks have timm's.
+    let isTower = isCLIP && (weights.library != .timm || weights.architecture.contains("clip"))
+    return isTower || weights.architecture.contains("dinov3") || RotaryPositions.isCentered(weights) ? 1e-5 : 1e-6
   }
 
   private var activation: Activation {

@@ -29,9 +29,8 @@ enum WeightNames {
 
   /// What stands outside of blocks.
   private static func outer(_ name: String) -> String {
-    if name.hasPrefix("encoder.layer_norm."), let rest = Int(name.split(separator: ".")[2]) {
-      return "stages.\(rest).norm" + name.dropFirst("encoder.layer_norm.\(rest)".count)
-    }
+    let words = name.split(separator: ".", omittingEmptySubsequences: false)
+    if words.count == 4, words.starts(with: ["encoder", "layer_norm"]), let stage = Int(words[2]) { return "stages.\(stage).norm.\(words[3])" }
     for (from, to) in exact where name == from || name.hasPrefix(from + ".") { return to + name.dropFirst(from.count) }
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     // PVT's authors count stages from 1; Transformers from 0, with a list of embeddings.

@@ -5,7 +5,7 @@ import FormatImage
 struct SampleOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Data: an .npz whose arrays bear the inputs' names (first axis: samples; 'labels' gives classes, 'masks' object masks), or a folder of images.",
+      "Data: an .npz whose arrays bear the inputs' names (first axis: samples, where the input has them; 'labels' gives classes, 'masks' object masks), or a folder of images.",
       valueName: "data"),
     completion: .file())
   var samples: String?
