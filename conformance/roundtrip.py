@@ -20,7 +20,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from judged import models
+from judged import models, numbered, told
 from safetensors import safe_open
 
 #: Suffix, name of the format, and whether it holds the graph as it is.
@@ -62,10 +62,11 @@ def names(path: Path) -> set[str] | None:
         return {name for name, item in file.items() if isinstance(item, h5py.Dataset)}
 
 
-def convert(program: str, source: Path, target: Path, form: str) -> str:
-    """Empty when it was written, twice alike; what was said otherwise."""
-    for path in (target, target.with_name("twice" + target.name)):
-        command = [program, "convert", str(source), "-o", str(path), "--format", form, "--bfloat16", "keep"]
+def convert(program: str, source: Path, target: Path, form: str, beside: list[str], twice: bool) -> str:
+    """Empty when it was written, and alike when it was written twice; what was said otherwise."""
+    path = target
+    for path in (target, target.with_name("twice" + target.name)) if twice else (target,):
+        command = [program, "convert", str(source), "-o", str(path), "--format", form, "--bfloat16", "keep", *beside]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             return done.stderr.strip()[:300] or f"status {done.returncode}"
@@ -98,6 +99,8 @@ def judge(program: str, model: Path, arrays: Path, forms: list[str]) -> tuple[li
             return [], 0, reference
         limit = 2e-2 if re.search("16|half|int8", model.name) else 1e-4
         own = ports(program, model)
+        with np.load(arrays) as archive:
+            beside = told(program, model, numbered(archive, "in")) or []
         wrong: list[str] = []
         right = 0
 
@@ -105,16 +108,18 @@ def judge(program: str, model: Path, arrays: Path, forms: list[str]) -> tuple[li
             nonlocal right
             suffix, keeps = FORMATS[form]
             target = work / f"{label}{suffix}"
-            said = convert(program, source, target, form)
+            said = convert(program, source, target, form, beside if source == model else [], twice=source == model)
             if said:
-                if "VC2008" not in said:
+                if "VC2008" not in said and "VC2009" not in said:
                     wrong.append(f"{label}: {said}")
                 return None
             said = differs(run(program, target, arrays, work / "given.npz"), reference, exact and keeps, limit)
             if not said and ports(program, target) != own:
                 said = f"other names: {ports(program, target)} for {own}"
+            # A copy of weights has lost the configuration that stood beside them.
             if said:
-                wrong.append(f"{label}: {said}")
+                if "VC2009" not in said:
+                    wrong.append(f"{label}: {said}")
                 return None
             right += 1
             return target

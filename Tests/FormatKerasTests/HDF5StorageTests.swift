@@ -1,7 +1,10 @@
 import Bytes
 import Diagnostics
 import FormatHDF5
+import FormatKeras
 import FormatNPZ
+import Foundation
+import GraphIR
 import TestSupport
 import Tensors
 import Testing
@@ -36,5 +39,31 @@ import Testing
       ("int5_little", .int64), ("uint20", .uint32), ("bool", .bool), ("odd_bool", .bool),
     ]
     for (path, type) in types { #expect(try file.tensor(path).elementType == type, "\(path)") }
+  }
+
+  /// Arrays without an architecture are told under the names of the file, and a copy of them has the same.
+  @Test(arguments: ["copy.h5", "copy.safetensors"])
+  func copiesKeepNamesAndElements(_ name: String) throws {
+    func arrays(_ path: String) throws -> [String: [UInt8]] {
+      var sink = DiagnosticSink()
+      let graph = try KerasReader.read(ByteSource(mapping: path), path: nil, sink: &sink).graph
+      var result: [String: [UInt8]] = [:]
+      for value in graph.outputs {
+        let tensor = try #require(graph.constant(value))
+        result["\(graph[value].name): \(tensor.type)"] = unsafe tensor.withUnsafeBytes { unsafe Array($0) }
+      }
+      return result
+    }
+    let original = Fixtures.path("keras/types.h5")
+    let copy = NSTemporaryDirectory() + "\(UUID().uuidString)-\(name)"
+    defer { try? FileManager.default.removeItem(atPath: copy) }
+    var sink = DiagnosticSink()
+    let graph = try KerasReader.read(ByteSource(mapping: original), path: nil, sink: &sink).graph
+    // What is no array of numbers is told of.
+    #expect(sink.diagnostics.filter { $0.code == .typeMismatch }.count == 10)
+    if name.hasSuffix(".h5") { try WeightsWriter.writeHDF5(graph, to: copy) } else { try WeightsWriter.writeSafetensors(graph, to: copy) }
+    let expected = try arrays(original)
+    #expect(expected.keys.contains("große/Gewichte 重み: float32[3]"))
+    #expect(try arrays(copy) == expected)
   }
 }
