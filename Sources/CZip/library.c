@@ -1,6 +1,7 @@
 #include "library.h"
 #include "czip.h"
 #include <dlfcn.h>
+#include <stdio.h>
 
 struct vc_zip_library vc_libzip;
 
@@ -24,3 +25,5 @@ const char *vc_zip_prepare(void) {
   done = true;
   return NULL;
 }
+
+void vc_zip_put_reason(char *reason, zip_error_t *error) { snprintf(reason, VC_ZIP_REASON, "%s", vc_libzip.zip_error_strerror(error)); }

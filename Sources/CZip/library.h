@@ -17,3 +17,6 @@ struct vc_zip_library {
 };
 #undef X
 extern struct vc_zip_library vc_libzip;
+
+/// Puts the library's words for an error into `reason`, which holds VC_ZIP_REASON bytes.
+void vc_zip_put_reason(char *reason, zip_error_t *error);

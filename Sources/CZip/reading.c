@@ -14,8 +14,6 @@ struct vc_zip {
   zip_error_t error;
 };
 
-static void put_reason(char *reason, zip_error_t *error) { snprintf(reason, VC_ZIP_REASON, "%s", vc_libzip.zip_error_strerror(error)); }
-
 static zip_int64_t read_image(void *state, void *data, zip_uint64_t length, zip_source_cmd_t command) {
   struct vc_zip *image = state;
   switch (command) {
@@ -66,7 +64,7 @@ vc_zip *vc_zip_open(const void *bytes, size_t length, char *reason) {
   zip_source_t *source = vc_libzip.zip_source_function_create(read_image, image, &error);
   if (source) image->archive = vc_libzip.zip_open_from_source(source, ZIP_RDONLY, &error);
   if (!image->archive) {
-    put_reason(reason, &error);
+    vc_zip_put_reason(reason, &error);
     if (source) vc_libzip.zip_source_free(source);
     free(image);
     image = NULL;
@@ -92,7 +90,7 @@ bool vc_zip_read_entry(vc_zip *image, uint64_t index, vc_zip_entry *entry, char 
   const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
   // Names as they stand in the archive: those of old code pages are refused, not guessed at.
   if (vc_libzip.zip_stat_index(image->archive, index, ZIP_FL_ENC_RAW, &status) != 0 || (status.valid & needed) != needed) {
-    put_reason(reason, vc_libzip.zip_get_error(image->archive));
+    vc_zip_put_reason(reason, vc_libzip.zip_get_error(image->archive));
     return false;
   }
   zip_uint8_t system = 0;
@@ -108,7 +106,7 @@ bool vc_zip_read_entry(vc_zip *image, uint64_t index, vc_zip_entry *entry, char 
 
 vc_zip_member *vc_zip_open_member(vc_zip *image, uint64_t index, char *reason) {
   zip_file_t *file = vc_libzip.zip_fopen_index(image->archive, index, 0);
-  if (!file) put_reason(reason, vc_libzip.zip_get_error(image->archive));
+  if (!file) vc_zip_put_reason(reason, vc_libzip.zip_get_error(image->archive));
   return (vc_zip_member *)file;
 }
 
@@ -120,7 +118,7 @@ int64_t vc_zip_read(vc_zip_member *member, void *target, size_t length, char *re
     zip_uint64_t wanted = length - done < 1u << 30 ? length - done : 1u << 30;
     zip_int64_t got = vc_libzip.zip_fread(file, (uint8_t *)target + done, wanted);
     if (got < 0) {
-      put_reason(reason, vc_libzip.zip_file_get_error(file));
+      vc_zip_put_reason(reason, vc_libzip.zip_file_get_error(file));
       return -1;
     }
     if (got == 0) break;

@@ -13,8 +13,6 @@ struct vc_zip_writer {
   zip_error_t error;
 };
 
-static void put_reason(char *reason, zip_error_t *error) { snprintf(reason, VC_ZIP_REASON, "%s", vc_libzip.zip_error_strerror(error)); }
-
 static zip_int64_t write_file(void *state, void *data, zip_uint64_t length, zip_source_cmd_t command) {
   struct vc_zip_writer *target = state;
   switch (command) {
@@ -74,7 +72,7 @@ vc_zip_writer *vc_zip_start(int file, char *reason) {
   zip_source_t *target = vc_libzip.zip_source_function_create(write_file, writer, &error);
   if (target) writer->archive = vc_libzip.zip_open_from_source(target, ZIP_CREATE | ZIP_TRUNCATE, &error);
   if (!writer->archive) {
-    put_reason(reason, &error);
+    vc_zip_put_reason(reason, &error);
     if (target) vc_libzip.zip_source_free(target);
     free(writer);
     writer = NULL;
@@ -90,7 +88,7 @@ static bool add(vc_zip_writer *writer, const char *name, zip_source_t *content, 
   if (index >= 0 && vc_libzip.zip_set_file_compression(writer->archive, (zip_uint64_t)index, ZIP_CM_STORE, 0) == 0 &&
       vc_libzip.zip_file_set_dostime(writer->archive, (zip_uint64_t)index, 0, 0x21, 0) == 0)
     return true;
-  put_reason(reason, vc_libzip.zip_get_error(writer->archive));
+  vc_zip_put_reason(reason, vc_libzip.zip_get_error(writer->archive));
   return false;
 }
 
@@ -115,7 +113,7 @@ bool vc_zip_finish(vc_zip_writer *writer, char *reason) {
   bool isEmpty = vc_libzip.zip_get_num_entries(writer->archive, 0) == 0;
   bool isDone = vc_libzip.zip_close(writer->archive) == 0;
   if (!isDone) {
-    put_reason(reason, vc_libzip.zip_get_error(writer->archive));
+    vc_zip_put_reason(reason, vc_libzip.zip_get_error(writer->archive));
     vc_libzip.zip_discard(writer->archive);
   } else if (isEmpty && pwrite(writer->file, end, sizeof end, 0) != sizeof end) {
     snprintf(reason, VC_ZIP_REASON, "the end cannot be written");

@@ -20,7 +20,7 @@ public enum Running {
     {
       throw Failure(.operatorNotRunnable, "the layer class '\(op.name)' has no known computation", at: .init(file: path, element: foreign.name))
     }
-    if graph.isListing { return try list(graph, path: path, inputs: inputs, output: output, threads: request.runOptions.threads) }
+    if graph.isListing { return try list(graph, path: path, inputs: inputs, output: output, request: request) }
     let samples = try SampleSet.read(inputs, for: graph)
     let executor = Executor(graph, options: options)
     let loading = started.duration(to: clock.now)
@@ -69,11 +69,17 @@ public enum Running {
     return result
   }
 
-  /// A file of arrays without an architecture: its outputs are the arrays. Whoever has inputs for it takes it for a model.
-  private static func list(_ graph: Graph, path: String, inputs: String, output: String, threads: Int) throws(Failure) -> RunReport {
-    let hasInputs = ImageFolder.isFolder(inputs) ? true : !(try ArrayArchive.read(path: inputs).entries.isEmpty)
-    if hasInputs {
+  /// A file of arrays without an architecture: its outputs are the arrays. Whoever has images or a first input for it takes it
+  /// for a model; arrays of other names are left alone, as any model leaves them, but it is told.
+  private static func list(_ graph: Graph, path: String, inputs: String, output: String, request: CommonRequest) throws(Failure) -> RunReport {
+    let given = ImageFolder.isFolder(inputs) ? ["in0"] : try ArrayArchive.read(path: inputs).names
+    if given.contains("in0") {
       do throws(Failure) { try graph.requireComputation() } catch { throw error.located(file: path) }
+    }
+    if let first = given.first {
+      request.remark?(
+        Diagnostic(.nothingToRun, "the file's own arrays are written; nothing takes '\(first)' or what else was given (\(given.count) in all)", level: .warning)
+      )
     }
     var archive = ArrayArchive()
     var ports: [PortSummary] = []
@@ -83,7 +89,9 @@ public enum Running {
       ports.append(PortSummary(name: graph[id].name, type: tensor.type))
     }
     try archive.write(to: output, protecting: [path, inputs])
-    return RunReport(samples: 0, threads: threads, loadMilliseconds: 0, runMilliseconds: 0, outputs: ports, peakResidentBytes: Measurement.peakResidentBytes)
+    return RunReport(
+      samples: 0, threads: request.runOptions.threads, loadMilliseconds: 0, runMilliseconds: 0, outputs: ports, peakResidentBytes: Measurement.peakResidentBytes
+    )
   }
 }
 

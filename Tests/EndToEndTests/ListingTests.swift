@@ -48,6 +48,15 @@ import Testing
     #expect(scratch.contents == ["x.npz"])
   }
 
+  /// Who names other arrays gets those of the file, and is told that nothing took theirs.
+  @Test func runningWeightsGivesThem() throws {
+    let scratch = try Scratch()
+    try ArrayArchive([(name: "pixels", tensor: try Tensor(float32: [1], dims: [1, 1]))]).write(to: scratch.file("x.npz"))
+    let outcome = try Program.run("run", Self.subclassed, "--inputs", scratch.file("x.npz"), "-o", scratch.file("y.npz"))
+    #expect(outcome.status == 0 && outcome.errors.contains("'pixels'") && outcome.errors.contains("VC6009"))
+    #expect(try ArrayArchive.read(path: scratch.file("y.npz")).names.contains("attention/query_dense/vars/0"))
+  }
+
   @Test func weightsAreCopiedWithoutTheirArchitecture() throws {
     let scratch = try Scratch()
     let outcome = try Program.run("convert", Self.openWeights, "-o", scratch.file("copy.safetensors"))
