@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -151,10 +153,11 @@ def main() -> None:
     options = parser.parse_args()
     forms = [form for form in FORMATS if not options.states or FORMATS[form][1]]
     right = skipped = files = chains = 0
-    for model, arrays in models(options.paths):
-        if not fnmatch.fnmatch(model.name, options.only):
-            continue
-        wrong, count, why = judge(options.program, model, arrays, forms)
+    chosen = [(model, arrays) for model, arrays in models(options.paths) if fnmatch.fnmatch(model.name, options.only)]
+    # The time goes into starting programs: as many models at once as there are cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        judged = list(pool.map(lambda pair: judge(options.program, *pair, forms), chosen))
+    for (model, _), (wrong, count, why) in zip(chosen, judged, strict=True):
         files += bool(wrong)
         skipped += bool(why)
         right += not wrong and not why
