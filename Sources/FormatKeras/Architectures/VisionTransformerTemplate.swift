@@ -12,8 +12,9 @@ struct VisionTransformerTemplate {
   init(_ weights: StateDictionary) { self.weights = weights }
 
   static func knows(_ weights: StateDictionary) -> Bool {
-    // Perception Encoder turns queries and keys in a way of its own that no weight tells.
-    guard !weights.architecture.contains("pe") else { return false }
+    // Perception Encoders (Bolya et al. 2025) turn queries and keys by their places, which no weight shows; only they norm
+    // tokens before the blocks and pool them by attention.
+    guard !weights.architecture.contains("pe"), !weights.has("norm_pre.weight") || !weights.has("attn_pool.latent") else { return false }
     let hasPerceptron = ["fc1", "fc1_g", "fc1_x", "weights_in"].contains { weights.has("blocks.0.mlp.\($0).weight") }
     return hasPerceptron && (weights.has("blocks.0.norm1.weight")) || weights.has("blocks.0.in_proj.weight") || weights.has("blocks.0.attns.0.attn.qkv.weight")
   }
