@@ -137,7 +137,7 @@ extension Checkpoint {
       for name in tensors.keys.sorted() { if let tensor = tensors[name] { values.append(try emitter.weight(name, tensor)) } }
     } else {
       for file in files {
-        for path in file.allDatasetPaths where seen.insert(path).inserted {
+        for path in file.allDatasetPaths.sorted() where seen.insert(path).inserted {
           guard case .tensor(let tensor)? = file.dataset(path)?.content else { continue }
           values.append(try emitter.weight(path, tensor))
         }
