@@ -31,11 +31,16 @@ extension ProductAttention {
     return view.neighbors(hidden).isDisjoint(with: read)
   }
 
-  /// What a linear layer is applied to, where a value is its result.
+  /// What a linear layer is applied to, where a value is its result, or that with its bias.
   private func linearOperand(_ value: ValueID) -> ValueID? {
-    guard let (_, node) = view.producer(value), let a = node.input(0), let b = node.input(1) else { return nil }
-    if node.op == .binary(.add), view.isActivation(a) != view.isActivation(b) { return linearOperand(view.isActivation(a) ? a : b) }
-    return node.op == .matrix(.matMul) && !view.isActivation(b) ? a : nil
+    var product = value
+    if let (_, node) = view.producer(value), node.op == .binary(.add), let a = node.input(0), let b = node.input(1),
+      view.isActivation(a) != view.isActivation(b)
+    {
+      product = view.isActivation(a) ? a : b
+    }
+    guard let (_, node) = view.producer(product), node.op == .matrix(.matMul), let x = node.input(0), let weight = node.input(1) else { return nil }
+    return view.isActivation(weight) ? nil : x
   }
 
   /// Scores of length-1 queries, of channels and of convolved features have scales of their own.
